@@ -1,0 +1,1 @@
+"""Business domains, one package each; domains share nothing but events."""

@@ -1,0 +1,1 @@
+"""Framework: durable events, handlers, ledger. Knows no business."""
