@@ -1,1 +1,23 @@
-"""Framework: durable events, handlers, ledger. Knows no business."""
+"""A framework for syncing external systems into MongoDB; it knows no business.
+
+What a handler module needs is here; processes use the modules below.
+"""
+
+from pipeline.declarations import action, observer
+from pipeline.event import Event
+from pipeline.state import Change, State
+from pipeline.updates import Update, add_to_set, inc, maximum, minimum, set_on_insert
+
+__all__ = [
+    "Change",
+    "Event",
+    "State",
+    "Update",
+    "action",
+    "add_to_set",
+    "inc",
+    "maximum",
+    "minimum",
+    "observer",
+    "set_on_insert",
+]

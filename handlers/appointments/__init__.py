@@ -1,0 +1,1 @@
+"""Appointments: what booking systems tell us, and what we keep of it."""

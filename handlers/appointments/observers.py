@@ -1,0 +1,41 @@
+"""What appointments add up to: per tenant, and per tenant, lead and channel."""
+
+from __future__ import annotations
+
+from handlers.appointments.actions import Appointment, apply_appointment
+from pipeline import Change, Event, Update, inc, maximum, minimum, observer, set_on_insert
+
+
+@observer(
+    "conversions.count",
+    after=apply_appointment,
+    table="rs_lead_global_conversions",
+    key="{tenant}:{after.lead}:{after.channel}",
+)
+def count_conversion(change: Change[Appointment], event: Event) -> Update | None:
+    """One more of the outcome, when an appointment first comes to it."""
+    appointment = change.after
+    if not change.entered("status", appointment.status):
+        return None
+    return (
+        inc({f"outcomes.{appointment.status}": 1})
+        | minimum(first_at=event.occurred_at)
+        | maximum(last_at=event.occurred_at)
+        | set_on_insert(tenant=event.tenant, lead=appointment.lead, channel=appointment.channel)
+    )
+
+
+@observer(
+    "tenants.count",
+    after=apply_appointment,
+    table="rs_tenant_totals",
+    key="{tenant}",
+)
+def count_tenant(change: Change[Appointment], event: Event) -> Update | None:
+    """One appointment moves from the status it had to the one it has."""
+    before, after = change.before, change.after
+    if before is None:
+        return inc({"appointments": 1, f"standing.{after.status}": 1}) | inc(changes=1)
+    if before.status == after.status:
+        return inc(changes=1)
+    return inc({f"standing.{before.status}": -1, f"standing.{after.status}": 1, "changes": 1})

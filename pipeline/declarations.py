@@ -1,0 +1,219 @@
+"""Declaring handlers: `@action` and `@observer`.
+
+A declaration is checked where it stands, at import, and fails with a hint. Nothing is
+registered globally: a decorator returns a value, and the registry collects the values it
+finds in the modules that the settings name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+from pipeline.errors import DeclarationError
+from pipeline.keys import KeyTemplate
+from pipeline.state import State
+
+_HANDLER_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$")
+_TABLE_NAME: Final = re.compile(r"^[a-z][a-z0-9_]{0,99}$")
+RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches"})
+
+
+class Lane(StrEnum):
+    """The RQ queues, in the order in which a worker looks at them."""
+
+    OBSERVERS = "observers"
+    """First, so that what is begun is finished before more is begun."""
+    ACTIONS = "actions"
+
+
+@dataclass(frozen=True, eq=False)
+class Handler:
+    """What actions and observers have in common; calling it calls its function."""
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+    table: str
+    key: KeyTemplate
+    max_attempts: int | None
+
+    lane: ClassVar[Lane]
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the function itself, as a test of it would."""
+        return self.function(*args)
+
+
+@dataclass(frozen=True, eq=False)
+class Action(Handler):
+    """A handler that an event reaches first, and that must be accounted for.
+
+    With a `state` it is a *fold*: `(state or None, event) -> state`, and `history` names
+    its temporal table. Without one it is *commutative*: `(event) -> Update or None`.
+    """
+
+    on: tuple[str, ...]
+    state: type[State] | None
+    history: str | None
+
+    lane: ClassVar[Lane] = Lane.ACTIONS
+
+    @property
+    def fold(self) -> bool:
+        """Whether it reads the state it changes."""
+        return self.state is not None
+
+    @property
+    def root(self) -> Action:
+        """The action at the head of the chain: itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Observer(Handler):
+    """A handler that sees what a fold changed: `(change, event) -> Update or None`."""
+
+    after: Action | Observer
+
+    lane: ClassVar[Lane] = Lane.OBSERVERS
+
+    @property
+    def root(self) -> Action:
+        """The action at the head of the chain."""
+        return self.after.root
+
+
+def action(
+    name: str,
+    *,
+    on: str | tuple[str, ...],
+    table: str,
+    key: str,
+    history: str | None = None,
+    max_attempts: int | None = None,
+) -> Callable[[Callable[..., Any]], Action]:
+    """Declare an action.
+
+    Args:
+        name: stable name, `domain.verb`; it is stored, so a rename is a new handler.
+        on: event types, `*` matches any text, such as `appointment.*`.
+        table: the collection it writes; a fold is the only writer of its table.
+        key: template of the document's id, starting with `{tenant}:`.
+        history: the temporal table of a fold; `<table>_changes` unless named.
+        max_attempts: attempts before an event is a dead letter; the settings' unless given.
+
+    Raises:
+        DeclarationError: with what is wrong and a guess at the cause.
+    """
+
+    def declare(function: Callable[..., Any]) -> Action:
+        _check_names(name, table)
+        state = _fold_state(name, function)
+        if state is None and history is not None:
+            raise DeclarationError(f"{name}: only a fold, (state, event) -> state, has a history")
+        temporal = (history or f"{table}_changes") if state else None
+        if temporal is not None:
+            _check_names(name, temporal)
+        return Action(
+            name=name,
+            function=function,
+            table=table,
+            key=KeyTemplate(key),
+            max_attempts=max_attempts,
+            on=(on,) if isinstance(on, str) else on,
+            state=state,
+            history=temporal,
+        )
+
+    return declare
+
+
+def observer(
+    name: str,
+    *,
+    after: Action | Observer,
+    table: str,
+    key: str,
+    max_attempts: int | None = None,
+) -> Callable[[Callable[..., Any]], Observer]:
+    """Declare an observer of a fold, or of another observer of it.
+
+    Args:
+        name: stable name, `domain.verb`.
+        after: the handler it follows; it sees the change of the action at the chain's head.
+        table: the collection it adds to.
+        key: template of the document's id; may name `{after.<field>}` of the new state.
+        max_attempts: attempts before an event is a dead letter; the settings' unless given.
+
+    Raises:
+        DeclarationError: with what is wrong and a guess at the cause.
+    """
+
+    def declare(function: Callable[..., Any]) -> Observer:
+        _check_names(name, table)
+        if not isinstance(after, Handler):
+            raise DeclarationError(f"{name}: after= takes a handler, not {after!r}")
+        state = after.root.state
+        if state is None:
+            raise DeclarationError(
+                f"{name}: {after.root.name} is commutative and reads no state, so there is no "
+                f"change to observe; declare an action on the same events instead"
+            )
+        _check_arity(name, function, 2, "(change, event)")
+        if table in (after.root.table, after.root.history):
+            raise DeclarationError(f"{name}: {table} belongs to the fold {after.root.name}")
+        return Observer(
+            name=name,
+            function=function,
+            table=table,
+            key=KeyTemplate(key, state),
+            max_attempts=max_attempts,
+            after=after,
+        )
+
+    return declare
+
+
+def _fold_state(name: str, function: Callable[..., Any]) -> type[State] | None:
+    """The state model of a fold, or None for a commutative action."""
+    parameters = list(inspect.signature(function).parameters)
+    if len(parameters) == 1:
+        return None
+    _check_arity(name, function, 2, "(event) or (state, event)")
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise DeclarationError(f"{name}: a type hint can't be read: {error}") from None
+    hint = hints.get(parameters[0])
+    for candidate in (hint, *typing.get_args(hint)):
+        if isinstance(candidate, type) and issubclass(candidate, State):
+            return candidate
+    raise DeclarationError(
+        f"{name}: a fold's first parameter needs the type hint of its state, "
+        f"such as 'state: Appointment | None' with a subclass of State; found {hint!r}"
+    )
+
+
+def _check_arity(name: str, function: Callable[..., Any], count: int, shape: str) -> None:
+    parameters = inspect.signature(function).parameters
+    if len(parameters) != count:
+        raise DeclarationError(f"{name}: takes {len(parameters)} parameters; expected {shape}")
+
+
+def _check_names(name: str, table: str) -> None:
+    if not _HANDLER_NAME.match(name):
+        raise DeclarationError(
+            f"{name!r} is no handler name; two or more lower-case words joined by dots, "
+            f"such as 'appointments.apply'"
+        )
+    if not _TABLE_NAME.match(table):
+        raise DeclarationError(f"{name}: {table!r} is no table name; lower case, digits and _")
+    if table in RESERVED_TABLES:
+        raise DeclarationError(
+            f"{name}: the table {table!r} is the framework's own"
+        )

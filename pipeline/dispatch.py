@@ -1,0 +1,192 @@
+"""Taking events in: make them durable, record what is to be done, enqueue it.
+
+A return from `submit` means that the events are majority-committed in MongoDB, together
+with the batches of work that follow from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from pipeline.clock import Clock
+from pipeline.errors import EventRejected
+from pipeline.event import Event, check_time, encode_payload
+from pipeline.registry import Registry
+from pipeline.settings import Settings
+from pipeline.store import Batch, EventRecord, Records, Store
+
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Most payload in one transaction; larger submissions are cut."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of submitted events.
+
+    Attributes:
+        accepted: keys of events that are stored now and were not before.
+        duplicates: keys of events that were stored before, with the same content.
+        conflicts: keys that were stored before with another content; the first one stays.
+        unhandled: types among the accepted that no handler asks for, with how many.
+        rejected: events that can't be accepted, with the reason.
+    """
+
+    accepted: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    unhandled: dict[str, int] = field(default_factory=dict)
+    rejected: list[tuple[Event, EventRejected]] = field(default_factory=list)
+
+    def add(self, other: Receipt) -> None:
+        """Take in another receipt."""
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.conflicts += other.conflicts
+        self.rejected += other.rejected
+        for kind, count in other.unhandled.items():
+            self.unhandled[kind] = self.unhandled.get(kind, 0) + count
+
+
+Encoded = tuple[Event, bytes]
+
+
+class Dispatcher:
+    """Takes events in.
+
+    Args:
+        store: where they are made durable.
+        registry: which handlers they go through.
+        clock: for the time of receipt.
+        settings: limits.
+        enqueue: hands batches to RQ after the commit; allowed to fail.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        clock: Clock,
+        settings: Settings,
+        enqueue: Callable[[Sequence[Batch]], object],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._enqueue = enqueue
+
+    def submit(self, events: Sequence[Event]) -> Receipt:
+        """Make events durable and start their chains.
+
+        Any number of events; each transaction takes up to a batch of them. Events that
+        can't be accepted are in the receipt with their reason and hold up no other.
+
+        Raises:
+            Unavailable: MongoDB did not answer in time. Events of the receipt's earlier
+                batches may be stored; sending all of them again is harmless.
+        """
+        receipt = Receipt()
+        for part in self._parts(events, receipt):
+            self._submit_batch(part, receipt)
+        return receipt
+
+    def _parts(self, events: Sequence[Event], receipt: Receipt) -> list[list[Encoded]]:
+        """Cut into batches by count and bytes, leaving out what can't be accepted."""
+        parts: list[list[Encoded]] = [[]]
+        size = 0
+        now, limit = self._clock.now(), self._settings.max_payload_bytes
+        for event in events:
+            try:
+                check_time(event, now=now, max_skew=self._settings.max_clock_skew)
+                body = encode_payload(event.payload, max_bytes=limit)
+            except EventRejected as rejection:
+                receipt.rejected.append((event, rejection))
+                continue
+            if len(parts[-1]) == self._settings.batch_size or size + len(body) > BATCH_BYTES:
+                parts.append([])
+                size = 0
+            parts[-1].append((event, body))
+            size += len(body)
+        return [part for part in parts if part]
+
+    def _submit_batch(self, part: list[Encoded], receipt: Receipt) -> None:
+        fresh, again = _first_of_each(part)
+
+        def record(tx: Records, attempt: int) -> tuple[Receipt, list[Batch]]:
+            # A first try expects every key to be new: inserting is the check. If one is
+            # there, that undoes the transaction, and the second try looks first.
+            stored = {} if attempt == 1 and not again else tx.events.load([e.key for e, _ in part])
+            return self._record(tx, fresh, again, stored)
+
+        outcome, batches = self._store.transact(record)
+        self._enqueue(batches)
+        receipt.add(outcome)
+
+    def _record(
+        self,
+        tx: Records,
+        fresh: Sequence[Encoded],
+        again: Sequence[Event],
+        stored: dict[str, EventRecord],
+    ) -> tuple[Receipt, list[Batch]]:
+        receipt = Receipt()
+        now = self._clock.now()
+        new = [(event, body) for event, body in fresh if event.key not in stored]
+        first = {event.key: event for event, _ in new}
+        first |= {key: record.event for key, record in stored.items()}
+        repeated = [event for event, _ in fresh if event.key in stored]
+        for event in (*repeated, *again):
+            same = _same(first[event.key], event)
+            (receipt.duplicates if same else receipt.conflicts).append(event.key)
+        if new:
+            tx.events.insert(new, now)
+        tx.events.note_repeats(receipt.duplicates, receipt.conflicts)
+        batches = self._batches([event for event, _ in new], receipt)
+        tx.batches.add(
+            batches,
+            created_at=now,
+            due_at=now + timedelta(seconds=self._settings.rescue_after),
+        )
+        receipt.accepted = [event.key for event, _ in new]
+        return receipt, batches
+
+    def _batches(self, events: Sequence[Event], receipt: Receipt) -> list[Batch]:
+        """One batch for each action that these events go to."""
+        keys: dict[str, list[str]] = {}
+        lanes: dict[str, str] = {}
+        for event in events:
+            actions = self._registry.actions_for(event.type)
+            if not actions:
+                receipt.unhandled[event.type] = receipt.unhandled.get(event.type, 0) + 1
+            for action in actions:
+                keys.setdefault(action.name, []).append(event.key)
+                lanes[action.name] = action.lane
+        return [Batch.of(name, events, lanes[name]) for name, events in keys.items()]
+
+
+def _first_of_each(part: list[Encoded]) -> tuple[list[Encoded], list[Event]]:
+    """The first event of each key, and the later ones of the same keys."""
+    seen: set[str] = set()
+    fresh: list[Encoded] = []
+    again: list[Event] = []
+    for event, body in part:
+        if event.key in seen:
+            again.append(event)
+        else:
+            seen.add(event.key)
+            fresh.append((event, body))
+    return fresh, again
+
+
+def _same(one: Event, other: Event) -> bool:
+    """Whether two events of one key say the same; the order of JSON keys says nothing."""
+    return _content(one) == _content(other)
+
+
+def _content(event: Event) -> tuple[Any, ...]:
+    payload = json.dumps(event.payload, sort_keys=True)
+    return event.type, event.entity_id, event.seq, event.occurred_at, payload

@@ -1,0 +1,126 @@
+"""Commutative actions and derived observers: updates that need no order among themselves.
+
+Updates to the same document within a batch are merged to one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pipeline.declarations import Action, Observer
+from pipeline.errors import HandlerFault, NotFound
+from pipeline.event import Event
+from pipeline.executor.plan import Plan, Result, Run
+from pipeline.state import Change, State
+from pipeline.store import EventRecord, LedgerState, Records
+from pipeline.temporal import Row, row_id
+from pipeline.updates import Update
+
+Contribution = tuple[str | None, Update]
+"""Key of the document and what it gets; None and nothing where there is nothing to do."""
+
+NO_CONTRIBUTION: Contribution = (None, Update.nothing())
+
+
+def plan_action(action: Action, records: Mapping[str, EventRecord]) -> Plan:
+    """Run a commutative action on a batch."""
+    merger = _Merger(action.table)
+    for record in records.values():
+        event = record.event
+        try:
+            merger.add(event, _checked(action, action.function(event), action.key, event, None))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+            merger.faults[event.key] = error
+    return merger.plan()
+
+
+def plan_observer(tx: Records, observer: Observer, records: Mapping[str, EventRecord]) -> Plan:
+    """Run a derived observer on a batch: read what its events changed, and add it up."""
+    root = observer.root
+    assert root.history is not None, "an observer follows a fold, and a fold has a history"
+    ids = {
+        event: row_id(root.key(record.event), record.event.order)
+        for event, record in records.items()
+    }
+    rows = tx.history(root.history).rows(ids.values())
+    merger = _Merger(observer.table)
+    for key, record in records.items():
+        row = rows.get(ids[key])
+        try:
+            if row is None:
+                raise NotFound(f"{root.name} has left no row for {key} in {root.history}")
+            merger.add(record.event, contribution(observer, row, record.event))
+        except Exception as error:  # noqa: BLE001 - as above
+            merger.faults[key] = error
+    return merger.plan()
+
+
+def contribution(observer: Observer, row: Row, event: Event) -> Contribution:
+    """What the observer adds for one event, given what the event changed.
+
+    Raises:
+        Exception: whatever the handler raises, or that its result can't be used.
+    """
+    change = change_of(observer.root, row)
+    return _checked(observer, observer.function(change, event), observer.key, event, change.after)
+
+
+def change_of(action: Action, row: Row) -> Change[State]:
+    """The change that a temporal row records."""
+    assert action.state is not None, "only a fold has temporal rows"
+    before = row.before
+    return Change(
+        before=None if before is None else action.state.model_validate(before),
+        after=action.state.model_validate(row.state),
+    )
+
+
+def _checked(
+    handler: Action | Observer, update: Any, key: Any, event: Event, after: State | None
+) -> Contribution:
+    if update is None:
+        return NO_CONTRIBUTION
+    if not isinstance(update, Update):
+        raise HandlerFault(f"{handler.name} returned {update!r}; expected an Update or None")
+    if update.uses("set"):
+        raise HandlerFault(
+            f"{handler.name} assigns a field; which event is last depends on arrival, "
+            f"so only maximum, minimum, inc, add_to_set and set_on_insert are allowed"
+        )
+    return (key(event, after), update) if update else NO_CONTRIBUTION
+
+
+class _Merger:
+    """Adds contributions up, one update a document."""
+
+    def __init__(self, table: str) -> None:
+        self.faults: dict[str, Exception] = {}
+        self._table = table
+        self._results: dict[str, Result] = {}
+        self._updates: dict[str, Update] = {}
+        self._counts: dict[str, int] = {}
+        self._latest: dict[str, datetime] = {}
+
+    def add(self, event: Event, added: Contribution) -> None:
+        key, update = added
+        if key is None:
+            self._results[event.key] = Result(LedgerState.SKIPPED)
+            return
+        merged = self._updates.get(key)
+        self._updates[key] = update if merged is None else merged | update
+        self._counts[key] = self._counts.get(key, 0) + 1
+        self._latest[key] = max(self._latest.get(key, event.occurred_at), event.occurred_at)
+        self._results[event.key] = Result(LedgerState.DONE, key, update)
+
+    def plan(self) -> Plan:
+        return Plan(self._results, self.faults, self._write)
+
+    def _write(self, tx: Records, run: Run) -> None:
+        tx.table(self._table).apply(
+            {
+                key: update | run.stamped(self._latest[key], self._counts[key])
+                for key, update in self._updates.items()
+            }
+        )

@@ -1,0 +1,161 @@
+"""Correcting what was derived from rows that a late event has changed.
+
+For each changed row and each observer below its action, what the observer contributed
+stands in the ledger. The new contribution minus the old one is applied to the documents,
+and the ledger row gets the new one. Fields that can't be subtracted (a maximum, say) are
+computed again from all contributions.
+
+An observer that has not run yet for such an event is run here and now. Were it left to its
+own job, that job could have read the row before it changed and commit after us, and neither
+transaction would notice; writing the same ledger row makes one of the two undo itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.declarations import Action, Observer
+from pipeline.executor.deriving import NO_CONTRIBUTION, Contribution, contribution
+from pipeline.executor.plan import Result, Run, described
+from pipeline.registry import Registry
+from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
+from pipeline.store.ledger import FINAL, row_id
+from pipeline.temporal import Row
+from pipeline.updates import Update
+
+
+@dataclass(slots=True)
+class _Correction:
+    """What has to change in one derived document."""
+
+    latest: datetime
+    delta: Update = field(default_factory=Update.nothing)
+    recompute: set[str] = field(default_factory=set)
+    contributions: int = 0
+
+
+class Healer:
+    """Corrects all that follows from the changed rows of one action, in its transaction."""
+
+    def __init__(self, tx: Records, registry: Registry, action: Action, run: Run) -> None:
+        self._tx = tx
+        self._registry = registry
+        self._observers = registry.observers_below(action)
+        self._run = run
+        self._rows: list[LedgerRow] = []
+        self._retries: list[Batch] = []
+        self._corrections: dict[str, dict[str, _Correction]] = defaultdict(dict)
+
+    def heal(self, affected: Sequence[Row], known: Mapping[str, EventRecord]) -> None:
+        """Correct everything derived from the affected rows.
+
+        Args:
+            affected: rows as they are now, whose state before or after is another one.
+            known: their events, by key.
+        """
+        ids = [row_id(row.event, observer.name) for observer in self._observers for row in affected]
+        had = self._tx.ledger.rows(ids) if ids else {}
+        for observer in self._observers:
+            for row in affected:
+                self._reconsider(observer, row, known[row.event], had)
+        self._tx.ledger.put(self._rows)
+        # Due at once: the sweeper enqueues it.
+        now = self._run.write_at
+        self._tx.batches.add(self._retries, created_at=now, due_at=now)
+        for table, corrections in self._corrections.items():
+            self._write(table, corrections)
+
+    def _reconsider(
+        self, observer: Observer, row: Row, record: EventRecord, had: Mapping[str, LedgerRow]
+    ) -> None:
+        """Find the new contribution of one event, and what differs from the old one."""
+        stood = had.get(row_id(row.event, observer.name))
+        old: Contribution = NO_CONTRIBUTION
+        if stood is not None and stood.state in FINAL:
+            old = stood.key, stood.wrote
+        try:
+            new = contribution(observer, row, record.event)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+            new = NO_CONTRIBUTION
+            self._refuse(observer, record, error)
+        else:
+            if stood is not None and new == old and stood.state in FINAL:
+                return
+            self._record(observer, record, stood, new)
+        self._correct(observer, record, old, new)
+
+    def _record(
+        self, observer: Observer, record: EventRecord, stood: LedgerRow | None, new: Contribution
+    ) -> None:
+        key, wrote = new
+        if stood is not None:
+            self._rows.append(stood.with_contribution(key, wrote))
+        else:
+            state = LedgerState.DONE if key else LedgerState.SKIPPED
+            self._rows.append(self._run.row(observer, record, Result(state, key, wrote)))
+
+    def _refuse(self, observer: Observer, record: EventRecord, error: Exception) -> None:
+        fault = Result(LedgerState.RETRYING, error=described(error, "heal"))
+        self._rows.append(self._run.row(observer, record, fault))
+        self._retries.append(
+            Batch.of(observer.name, [record.event.key], observer.lane, attempt=1)
+        )
+
+    def _correct(
+        self, observer: Observer, record: EventRecord, old: Contribution, new: Contribution
+    ) -> None:
+        (old_key, old_wrote), (new_key, new_wrote) = old, new
+        if old_key == new_key:
+            if new_key is not None:
+                self._add(observer, new_key, record, old_wrote, new_wrote, 0)
+            return
+        if old_key is not None:
+            self._add(observer, old_key, record, old_wrote, Update.nothing(), -1)
+        if new_key is not None:
+            self._add(observer, new_key, record, Update.nothing(), new_wrote, +1)
+
+    def _add(
+        self,
+        observer: Observer,
+        key: str,
+        record: EventRecord,
+        old: Update,
+        new: Update,
+        contributions: int,
+    ) -> None:
+        occurred_at = record.event.occurred_at
+        correction = self._corrections[observer.table].setdefault(key, _Correction(occurred_at))
+        if not old:
+            correction.delta |= new
+        else:
+            difference = new.minus(old)
+            correction.delta |= difference.delta
+            # What a document is created with says what it is, not what happened to it.
+            correction.recompute |= difference.recompute - old.paths_of("set_on_insert")
+        correction.latest = max(correction.latest, occurred_at)
+        correction.contributions += contributions
+
+    def _write(self, table: str, corrections: Mapping[str, _Correction]) -> None:
+        documents = self._tx.table(table)
+        documents.apply(
+            {
+                key: correction.delta | self._run.stamped(correction.latest, correction.contributions)
+                for key, correction in corrections.items()
+            }
+        )
+        for key, correction in corrections.items():
+            if correction.recompute:
+                total = self._recomputed(table, key, correction.recompute)
+                documents.recompute(key, total, correction.recompute)
+        documents.prune([key for key, c in corrections.items() if c.contributions < 0])
+
+    def _recomputed(self, table: str, key: str, paths: set[str]) -> Update:
+        """What all contributions to the document come to, on these paths."""
+        total = Update.nothing()
+        for handler in self._registry.writers_of(table):
+            for wrote in self._tx.ledger.contributions(handler.name, key):
+                total |= wrote.only(paths)
+        return total

@@ -1,0 +1,97 @@
+"""What a handler's run on a batch comes to, before any of it is written."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from pipeline.declarations import Handler
+from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
+from pipeline.updates import Update, assign, inc, maximum
+
+TRACEBACK_CHARACTERS: Final = 4000
+MILLISECONDS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts that all rows of one run share.
+
+    Attributes:
+        job: the RQ job, which is the batch.
+        attempt: 1 for the first.
+        read_at: when it began to read.
+        write_at: when it began to write.
+    """
+
+    job: str
+    attempt: int
+    read_at: datetime
+    write_at: datetime
+
+    @property
+    def stamp(self) -> dict[str, datetime]:
+        """What every document keeps of the run that wrote it."""
+        return {"read_at": self.read_at, "write_at": self.write_at}
+
+    def stamped(self, event_at: datetime, contributions: int) -> Update:
+        """The stamp as an update, for documents that are not written whole."""
+        update = assign({"_sync.read_at": self.read_at, "_sync.write_at": self.write_at})
+        update |= maximum({"_sync.event_at": event_at})
+        return update | inc({"_sync.contributions": contributions})
+
+    def row(self, handler: Handler, record: EventRecord, result: Result) -> LedgerRow:
+        """The ledger row of a result."""
+        return LedgerRow(
+            event=record.event.key,
+            handler=handler.name,
+            state=result.state,
+            key=result.key,
+            wrote=result.wrote,
+            attempt=self.attempt,
+            job=self.job,
+            write_at=self.write_at,
+            lag_ms=round((self.write_at - record.received_at).total_seconds() * MILLISECONDS),
+            late_ms=result.late_ms,
+            error=result.error,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the handler did for one event."""
+
+    state: LedgerState
+    key: str | None = None
+    wrote: Update = field(default_factory=Update.nothing)
+    late_ms: int | None = None
+    error: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """Results, faults, and how to write the documents.
+
+    Attributes:
+        results: by event key, for the events that went through.
+        faults: by event key, for the others.
+        write: writes the documents within the transaction.
+    """
+
+    results: dict[str, Result]
+    faults: dict[str, Exception]
+    write: Callable[[Records, Run], None]
+
+
+def described(error: BaseException, stage: str) -> dict[str, str]:
+    """An error as the ledger keeps it, its traceback cut from the front where it is long."""
+    trace = "".join(traceback.format_exception(error))
+    return {
+        "type": type(error).__name__,
+        "message": str(error)[:1000],
+        "stage": stage,
+        "traceback": trace[-TRACEBACK_CHARACTERS:],
+    }

@@ -1,0 +1,129 @@
+"""Folds: read the documents, fold their events in order, write them and their rows.
+
+A late event is folded where it belongs, the rows after it are rewritten, and everything
+derived from those rows is corrected, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.declarations import Action
+from pipeline.event import Event
+from pipeline.executor.healing import Healer
+from pipeline.executor.plan import Plan, Result, Run
+from pipeline.folding import Folded, Standing, fold
+from pipeline.registry import Registry
+from pipeline.store import EventRecord, LedgerState, Records
+from pipeline.temporal import Row
+
+Document = dict[str, Any]
+
+
+def plan_fold(
+    tx: Records, registry: Registry, action: Action, records: Mapping[str, EventRecord]
+) -> Plan:
+    """Run a fold on a batch."""
+    assert action.history is not None, "a fold has a history"
+    by_key: dict[str, list[Event]] = defaultdict(list)
+    faults: dict[str, Exception] = {}
+    for record in records.values():
+        try:
+            by_key[action.key(record.event)].append(record.event)
+        except Exception as error:  # noqa: BLE001 - a key that can't be made is its event's fault
+            faults[record.event.key] = error
+    for events in by_key.values():
+        events.sort(key=lambda event: event.order)
+    documents = tx.table(action.table).get(by_key)
+    standings = {key: _standing(document) for key, document in documents.items()}
+    later = tx.history(action.history).later_than(_late(by_key, standings))
+    known = _events_of(tx, later)
+    plan = _FoldPlan(registry, action, documents, known)
+    for key, events in by_key.items():
+        rows = later.get(key, [])
+        own = {row.event: known[row.event].event for row in rows}
+        plan.folded.append(fold(action, key, standings.get(key), rows, events, own))
+    for folded in plan.folded:
+        faults |= folded.faults
+    return Plan(plan.results(records), faults, plan.write)
+
+
+def _standing(document: Document) -> Standing:
+    state = {name: value for name, value in document.items() if name not in ("_id", "_sync")}
+    return Standing(state, document["_sync"]["order"])
+
+
+def _late(
+    by_key: Mapping[str, list[Event]], standings: Mapping[str, Standing]
+) -> dict[str, str]:
+    """Documents that have seen a later event than one of the batch: from which order on."""
+    return {
+        key: events[0].order
+        for key, events in by_key.items()
+        if key in standings and events[0].order < standings[key].order
+    }
+
+
+def _events_of(tx: Records, later: Mapping[str, list[Row]]) -> dict[str, EventRecord]:
+    keys = [row.event for rows in later.values() for row in rows]
+    return tx.events.load(keys) if keys else {}
+
+
+class _FoldPlan:
+    """The folded documents of a batch, and how they are written."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        action: Action,
+        documents: Mapping[str, Document],
+        known: Mapping[str, EventRecord],
+    ) -> None:
+        self.folded: list[Folded] = []
+        self._registry = registry
+        self._action = action
+        self._documents = documents
+        self._known = known
+
+    def results(self, records: Mapping[str, EventRecord]) -> dict[str, Result]:
+        return {
+            event: Result(
+                LedgerState.DONE,
+                folded.key,
+                wrote,
+                late_ms=self._lateness(folded.key, records[event].event.occurred_at),
+            )
+            for folded in self.folded
+            for event, wrote in folded.wrote.items()
+        }
+
+    def write(self, tx: Records, run: Run) -> None:
+        changed = [folded for folded in self.folded if folded.wrote]
+        tx.table(self._action.table).replace([_document(folded, run) for folded in changed])
+        assert self._action.history is not None, "a fold has a history"
+        tx.history(self._action.history).write(
+            new=[row for folded in changed for row in folded.new],
+            rewritten=[row for folded in changed for row in folded.rewritten],
+            closed={row: end for folded in changed for row, end in folded.closed.items()},
+            stamp=run.stamp,
+        )
+        affected = [row for folded in changed for row in folded.affected]
+        if affected:
+            Healer(tx, self._registry, self._action, run).heal(affected, self._known)
+
+    def _lateness(self, key: str, occurred_at: datetime) -> int | None:
+        """Milliseconds of event time behind what the document had seen; None if in order."""
+        document = self._documents.get(key)
+        if document is None or occurred_at > document["_sync"]["event_at"]:
+            return None
+        behind: timedelta = document["_sync"]["event_at"] - occurred_at
+        return round(behind.total_seconds() * 1000)
+
+
+def _document(folded: Folded, run: Run) -> Document:
+    assert folded.state is not None, "a fold that wrote has a state"
+    sync = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
+    return {"_id": folded.key, **folded.state, "_sync": sync}

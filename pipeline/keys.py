@@ -1,0 +1,108 @@
+"""Key templates: which document an event touches, such as `{tenant}:{entity_id}`.
+
+Every template starts with `{tenant}:`, so no handler can reach across tenants by accident.
+Colons inside a value are escaped, except in the last one, so two different sets of values
+never make the same key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import string
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from pipeline.errors import DeclarationError, HandlerFault
+from pipeline.event import Event
+from pipeline.state import State
+
+ENVELOPE_FIELDS: Final = ("tenant", "source", "type", "entity_id", "event_id")
+_TENANT_FIRST: Final = re.compile(r"^\{tenant\}($|:)")
+
+Part = Callable[[Event, State | None], Any]
+
+
+class KeyTemplate:
+    """A compiled key template.
+
+    Args:
+        template: placeholders joined by text; envelope fields, `payload.<path>` and, where
+            `state` is given, `after.<field>`.
+        state: the model whose fields `after.` may name; None where there is no state yet.
+
+    Raises:
+        DeclarationError: a placeholder names nothing, or the template is not tenant-scoped.
+    """
+
+    def __init__(self, template: str, state: type[State] | None = None) -> None:
+        self.template = template
+        if not _TENANT_FIRST.match(template):
+            raise DeclarationError(f"key {template!r} must start with '{{tenant}}:'")
+        self._literals: list[str] = []
+        self._parts: list[tuple[str, Part]] = []
+        for literal, name, _, _ in string.Formatter().parse(template):
+            self._literals.append(literal)
+            if name is not None:
+                self._parts.append((name, _part(name, template, state)))
+        # The common case by far; worth its own path, since it runs once an event.
+        self._plain = template == "{tenant}:{entity_id}"
+
+    def __call__(self, event: Event, after: State | None = None) -> str:
+        """The key for this event.
+
+        Raises:
+            HandlerFault: the event or the state has no value where the template needs one.
+        """
+        if self._plain:
+            return f"{event.tenant}:{event.entity_id}"
+        last = len(self._parts) - 1
+        pieces = []
+        for index, (literal, (name, part)) in enumerate(
+            zip(self._literals, self._parts, strict=False)
+        ):
+            value = part(event, after)
+            if value is None or isinstance(value, dict | list):
+                raise HandlerFault(f"key {self.template!r}: {name} is {value!r} in {event.key}")
+            text = str(value)
+            pieces += literal, text if index == last else _escape(text)
+        return "".join(pieces) + "".join(self._literals[len(self._parts) :])
+
+    def __repr__(self) -> str:
+        return self.template
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _part(name: str, template: str, state: type[State] | None) -> Part:
+    root, _, path = name.partition(".")
+    if name in ENVELOPE_FIELDS:
+        return lambda event, _after: getattr(event, name)
+    if root == "payload" and path:
+        return lambda event, _after: _dig(event.payload, path)
+    if root == "after" and path and state is not None:
+        if path not in state.model_fields:
+            raise DeclarationError(
+                f"key {template!r}: {state.__name__} has no field {path!r}"
+                f"{did_you_mean(path, state.model_fields)}"
+            )
+        return lambda _event, after: getattr(after, path)
+    choices = [*ENVELOPE_FIELDS, *([f"after.{field}" for field in state.model_fields] if state else [])]
+    raise DeclarationError(
+        f"key {template!r}: nothing is called {name!r}{did_you_mean(name, choices)}"
+    )
+
+
+def _dig(payload: dict[str, Any], path: str) -> Any:
+    value: Any = payload
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """A hint such as `; did you mean 'tenant'?`, or nothing where no choice is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

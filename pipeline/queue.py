@@ -1,0 +1,221 @@
+"""The only door to RQ and Redis.
+
+A job carries a handler's name, the batch's id and event keys, as JSON; its id is the
+batch's. Every job calls one fixed entry point, and a worker refuses any other, so nobody
+who can write to Redis can make a worker import something else. Redis holds nothing that
+MongoDB does not: it may be wiped at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.worker import SimpleWorker
+
+from pipeline.declarations import Lane
+from pipeline.errors import PipelineError, Unavailable
+from pipeline.store import Batch
+
+ENTRY_POINT: Final = "pipeline.jobs.run"
+JOB_SECONDS: Final = 600
+RESULT_SECONDS: Final = 60
+FAILURE_SECONDS: Final = 30 * 24 * 3600
+QUEUED_SECONDS: Final = 7 * 24 * 3600
+LISTED: Final = 20_000
+"""Longest queue whose list is read whole to see which jobs are in it."""
+
+log = structlog.get_logger(__name__)
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
+    """A connection whose address is checked at once.
+
+    Raises:
+        Unavailable: nothing answers there, or it refuses us.
+    """
+    connection = Redis.from_url(
+        url, socket_connect_timeout=timeout_seconds, health_check_interval=30
+    )
+    try:
+        connection.ping()
+    except RedisError as error:
+        connection.close()
+        raise Unavailable(f"Redis does not answer within {timeout_seconds} s: {error}") from None
+    return connection
+
+
+class JobQueue:
+    """The lanes, as RQ queues."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._lanes = {lane.value: _queue(lane.value, connection) for lane in Lane}
+
+    def enqueue(self, batches: Sequence[Batch]) -> bool:
+        """Enqueue batches in one round trip; doing it again is harmless.
+
+        Returns:
+            False where Redis did not take them. They stand in the outbox, so the sweeper
+            enqueues them when Redis is back.
+        """
+        if not batches:
+            return True
+        try:
+            with self._connection.pipeline(transaction=False) as pipe:
+                for batch in batches:
+                    queue = self._lanes[batch.lane]
+                    FailedJobRegistry(queue=queue).remove(batch.id, pipeline=pipe)
+                    queue.enqueue_many([_job_data(batch)], pipeline=pipe)
+                pipe.execute()
+        except RedisError as error:
+            log.warning("enqueue_failed", batches=len(batches), error=str(error))
+            return False
+        return True
+
+    def missing(self, batches: Sequence[Batch], live: set[str]) -> list[Batch]:
+        """Which of these no job in a lane and no live worker stands for.
+
+        Args:
+            batches: batches of the outbox.
+            live: ids of the jobs that live workers are running now.
+        """
+        listed: set[str] = set()
+        for lane in {batch.lane for batch in batches}:
+            queue = self._lanes[lane]
+            length = self._connection.llen(queue.key)
+            if length > LISTED:
+                # Too long to read at every pass; what has a job is taken to be in it.
+                ids = [batch.id for batch in batches if batch.lane == lane]
+                listed |= {i for i, there in zip(ids, self._exist(ids), strict=True) if there}
+            else:
+                listed |= set(queue.get_job_ids())
+        return [b for b in batches if b.id not in listed and b.id not in live]
+
+    def lengths(self) -> dict[str, int]:
+        """Jobs waiting in each lane."""
+        return {name: int(self._connection.llen(q.key)) for name, q in self._lanes.items()}
+
+    def forget_dead_executions(self, live: set[str]) -> int:
+        """Drop entries of jobs that RQ believes started and no live worker runs.
+
+        Otherwise RQ's own clean-up would some day move a job that has long been run again
+        to its failed registry.
+        """
+        dropped = 0
+        for queue in self._lanes.values():
+            registry = StartedJobRegistry(queue=queue)
+            for member in self._connection.zrange(registry.key, 0, -1):
+                if member.decode().partition(":")[0] not in live:
+                    dropped += int(self._connection.zrem(registry.key, member))
+        return dropped
+
+    def _exist(self, ids: Sequence[str]) -> list[bool]:
+        with self._connection.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.exists(Job.key_for(job_id))
+            return [bool(there) for there in pipe.execute()]
+
+
+class Heartbeats:
+    """Signs of life of workers: a key each, which expires when its worker is gone."""
+
+    PREFIX: Final = "pipeline:worker:"
+
+    def __init__(self, connection: Redis, lease_seconds: int) -> None:
+        self._connection = connection
+        self._lease = lease_seconds
+
+    def beat(self, worker: str, job: str | None) -> None:
+        """Say that the worker lives, and which job it is running."""
+        self._connection.set(self.PREFIX + worker, job or "", ex=self._lease)
+
+    def stop(self, worker: str) -> None:
+        """Say that the worker has ended."""
+        with contextlib.suppress(RedisError):
+            self._connection.delete(self.PREFIX + worker)
+
+    def running(self) -> dict[str, str]:
+        """The job of each live worker; empty for an idle one."""
+        keys = list(self._connection.scan_iter(match=f"{self.PREFIX}*", count=500))
+        values = self._connection.mget(keys) if keys else []
+        return {
+            key.decode().removeprefix(self.PREFIX): value.decode()
+            for key, value in zip(keys, values, strict=True)
+            if value is not None
+        }
+
+
+class BatchWorker(SimpleWorker):
+    """An RQ worker that runs batches in its own process, one after the other.
+
+    It forks nothing (a MongoDB client must not cross a fork), refuses every function but
+    the entry point, and leaves recovery to the sweeper, which knows from MongoDB what is
+    still to be done.
+    """
+
+    def __init__(self, connection: Redis, *, name: str, lanes: Sequence[Lane]) -> None:
+        super().__init__(
+            [_queue(lane.value, connection) for lane in lanes],
+            connection=connection,
+            name=name,
+            serializer=JSONSerializer,
+            prepare_for_work=True,
+        )
+        self.on_job: Callable[[str | None], None] = lambda _job: None
+
+    def run_maintenance_tasks(self) -> None:
+        """Nothing: RQ's clean-up fails jobs that the sweeper would run again."""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run one job, telling `on_job` its id before and None after."""
+        self.on_job(job.id)
+        try:
+            super().execute_job(job, queue)
+        finally:
+            self.on_job(None)
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        """Run the job if it is one of ours."""
+        if job.func_name != ENTRY_POINT:
+            log.error("job_refused", job=job.id, function=job.func_name)
+            job._instance, job._func_name = None, "pipeline.jobs.refuse"  # noqa: SLF001
+        return bool(super().perform_job(job, queue))
+
+
+def fetch(connection: Redis, job_id: str) -> Job | None:
+    """The RQ job of this id, or None where Redis does not know it."""
+    try:
+        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return None
+
+
+def _queue(name: str, connection: Redis) -> Queue:
+    return Queue(name, connection=connection, serializer=JSONSerializer)
+
+
+def _job_data(batch: Batch) -> Any:
+    return Queue.prepare_data(
+        ENTRY_POINT,
+        args=(batch.handler, batch.id, list(batch.events)),
+        job_id=batch.id,
+        description=f"{batch.handler} on {len(batch.events)} events",
+        timeout=JOB_SECONDS,
+        ttl=QUEUED_SECONDS,
+        result_ttl=RESULT_SECONDS,
+        failure_ttl=FAILURE_SECONDS,
+    )
+
+
+class JobRefused(PipelineError):
+    """The job calls something that is not the pipeline's entry point."""

@@ -1,0 +1,57 @@
+"""Settings, from the environment (`PIPELINE_*`) or a `.env` file; frozen after the start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Everything a process is told from outside.
+
+    Addresses hold passwords, so they are secrets and never print themselves.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PIPELINE_", env_file=".env", frozen=True)
+
+    mongo_url: SecretStr | None = None
+    """Address of a MongoDB replica set; none starts an embedded one."""
+    redis_url: SecretStr | None = None
+    """Address of a Redis of the pipeline's own; none starts an embedded one."""
+    database: str = "pipeline"
+    """Name of the MongoDB database."""
+    data_dir: Path = Path(".pipeline")
+    """Where embedded servers keep their data."""
+    handlers: Annotated[list[str], NoDecode] = ["handlers.appointments"]
+    """Modules or packages that declare handlers; a comma-separated list in the environment."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Worker processes that `pipeline up` starts."""
+    batch_size: Annotated[int, Field(ge=1, le=500)] = 500
+    """Most events in one batch, and so in one transaction."""
+    max_payload_bytes: Annotated[int, Field(ge=1, le=15 * MEBIBYTE)] = 4 * MEBIBYTE
+    """Largest payload accepted; MongoDB's own limit for a document is 16 MiB."""
+    max_clock_skew: timedelta = timedelta(days=1)
+    """How far ahead of our clock an event may say that it happened."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    """Attempts of a handler on an event before it is a dead letter."""
+    sweep_interval: Annotated[float, Field(gt=0)] = 1.0
+    """Seconds between two passes of the sweeper."""
+    rescue_after: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds after which a batch without a live job is enqueued again."""
+    lease_seconds: Annotated[int, Field(ge=2)] = 10
+    """Seconds without a heartbeat after which a worker counts as gone."""
+    log_level: str = "info"
+    """Lowest level that is logged."""
+
+    @field_validator("handlers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value

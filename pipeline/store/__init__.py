@@ -1,0 +1,21 @@
+"""The only door to MongoDB: one module a collection, every operation a named function.
+
+Each operation's docstring says what it matches, what it changes, and who wins a race. All
+of them take part in the transaction of the `Records` they were reached through.
+"""
+
+from pipeline.store.client import Records, Store, connect
+from pipeline.store.events import EventRecord
+from pipeline.store.ledger import LedgerRow, LedgerState
+from pipeline.store.batches import Batch, RunRecord
+
+__all__ = [
+    "Batch",
+    "EventRecord",
+    "LedgerRow",
+    "LedgerState",
+    "Records",
+    "RunRecord",
+    "Store",
+    "connect",
+]

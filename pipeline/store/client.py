@@ -1,0 +1,216 @@
+"""Connections, transactions and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import structlog
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from pipeline.errors import Unavailable
+from pipeline.store import batches, events, ledger
+from pipeline.store.batches import Batches
+from pipeline.store.events import Events
+from pipeline.store.history import History
+from pipeline.store.ledger import Ledger
+from pipeline.tables import CODEC, MongoTable
+
+T = TypeVar("T")
+
+MAJORITY: Final = WriteConcern("majority")
+DUPLICATE_KEY: Final = 11000
+TRANSACTION_SECONDS: Final = 30.0
+INDEXES: Final = {**events.INDEXES, **ledger.INDEXES, **batches.INDEXES}
+
+log = structlog.get_logger(__name__)
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, Any]]:
+    """A client whose address is checked at once.
+
+    Raises:
+        Unavailable: nothing answers there, it refuses us, or it has no replica set, and so
+            no transactions; the message says which, without the password.
+    """
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        url, serverSelectionTimeoutMS=int(timeout_seconds * 1000), appname="pipeline"
+    )
+    try:
+        hello = client.admin.command("hello")
+        client.admin.command("listDatabases", nameOnly=True, filter={"name": "admin"})
+    except OperationFailure as error:
+        client.close()
+        raise Unavailable(f"MongoDB refuses this user: {error.details or error}") from None
+    except PyMongoError as error:
+        client.close()
+        first = str(error).partition(", Timeout")[0]
+        raise Unavailable(f"MongoDB does not answer within {timeout_seconds} s: {first}") from None
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        client.close()
+        raise Unavailable(
+            "this MongoDB is no replica set, so it has no transactions; "
+            "start it with --replSet and run rs.initiate() once"
+        )
+    return client
+
+
+class Records:
+    """All collections, within one transaction or, without a session, outside of any."""
+
+    def __init__(
+        self, database: Database[dict[str, Any]], session: ClientSession | None = None
+    ) -> None:
+        self._database = database
+        self._session = session
+        self.events = Events(database, session)
+        self.ledger = Ledger(database, session)
+        self.batches = Batches(database, session)
+
+    def table(self, name: str) -> MongoTable:
+        """A domain's table."""
+        return MongoTable(self._database[name], self._session)
+
+    def history(self, name: str) -> History:
+        """A domain's temporal table."""
+        return History(self._database, name, self._session)
+
+
+class Store:
+    """One database of the pipeline's own.
+
+    Args:
+        client: connected to a replica set.
+        name: the database's name.
+    """
+
+    def __init__(self, client: MongoClient[dict[str, Any]], name: str) -> None:
+        self._client = client
+        self.database: Database[dict[str, Any]] = client.get_database(
+            name, codec_options=CODEC, write_concern=MAJORITY
+        )
+        self.records = Records(self.database)
+
+    def prepare(self, tables: Iterable[str]) -> None:
+        """Create collections and indexes that are missing; harmless when repeated.
+
+        Collections are made here, since one that is made within a transaction conflicts
+        with every other transaction that does the same.
+        """
+        present = set(self.database.list_collection_names())
+        for name in {*INDEXES, *tables} - present:
+            try:
+                self.database.create_collection(name)
+            except OperationFailure as error:
+                if error.code != 48:  # another process has just made it  # noqa: PLR2004
+                    raise
+        for name, indexes in INDEXES.items():
+            if indexes:
+                self.database[name].create_indexes(indexes)
+
+    def transact(self, work: Callable[[Records, int], T]) -> T:
+        """Run `work` in one majority transaction with a snapshot, and commit it.
+
+        Faults that another try can cure (a write conflict, a new primary, a lost
+        connection, a key inserted by someone else meanwhile) undo the transaction and run
+        `work` again, with growing random pauses. `work` gets the number of the try, from 1.
+
+        Raises:
+            Unavailable: the database did not come back within 30 seconds.
+        """
+        for attempt in Retrying(
+            retry=retry_if_exception(_curable),
+            wait=wait_random_exponential(multiplier=0.004, max=1.0),
+            stop=stop_after_delay(TRANSACTION_SECONDS),
+            before_sleep=_log_retry,
+            retry_error_callback=_give_up,
+        ):
+            with attempt:
+                return self._once(work, attempt.retry_state.attempt_number)
+        raise AssertionError("tenacity ends by returning or raising")
+
+    def _once(self, work: Callable[[Records, int], T], attempt: int) -> T:
+        with (
+            self._client.start_session() as session,
+            session.start_transaction(
+                read_concern=ReadConcern("snapshot"),
+                write_concern=MAJORITY,
+                read_preference=ReadPreference.PRIMARY,
+            ),
+        ):
+            result = work(Records(self.database, session), attempt)
+            _commit(session)
+            return result
+
+    def find(self, table: str, matching: Mapping[str, Any], *, limit: int) -> list[dict[str, Any]]:
+        """Documents of a table, by id; for people, outside of any transaction."""
+        return list(self.database[table].find(matching).sort("_id").limit(limit))
+
+    def counts(self, tables: Iterable[str]) -> dict[str, int]:
+        """How many documents each collection holds, from its own count."""
+        return {name: self.database[name].estimated_document_count() for name in tables}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+def _commit(session: ClientSession) -> None:
+    """Commit; while it is unknown whether a commit arrived, ask for it again."""
+    for attempt in Retrying(
+        retry=retry_if_exception(
+            lambda error: isinstance(error, PyMongoError)
+            and error.has_error_label("UnknownTransactionCommitResult")
+        ),
+        wait=wait_random_exponential(multiplier=0.01, max=1.0),
+        stop=stop_after_delay(TRANSACTION_SECONDS),
+        reraise=True,
+    ):
+        with attempt:
+            session.commit_transaction()
+
+
+def _curable(error: BaseException) -> bool:
+    if not isinstance(error, PyMongoError):
+        return False
+    return (
+        error.has_error_label("TransientTransactionError")
+        or error.has_error_label("UnknownTransactionCommitResult")
+        or isinstance(error, ConnectionFailure | DuplicateKeyError)
+        or (isinstance(error, BulkWriteError) and _duplicate(error))
+    )
+
+
+def _duplicate(error: BulkWriteError) -> bool:
+    faults = (error.details or {}).get("writeErrors", [])
+    return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.debug("transaction_retried", attempt=state.attempt_number, error=str(error)[:200])
+
+
+def _give_up(state: RetryCallState) -> Any:
+    error = state.outcome.exception() if state.outcome else None
+    raise Unavailable(
+        f"MongoDB did not complete a transaction within {TRANSACTION_SECONDS:.0f} s "
+        f"({state.attempt_number} tries): {error}"
+    ) from error

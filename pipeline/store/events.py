@@ -1,0 +1,155 @@
+"""`events`: the metadata of every event, and `payloads`: their bodies (claim check).
+
+A metadata row is small, so that millions are searched cheaply; the payload is found under
+the same id. Both are written in the transaction that makes the event durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bson.binary import Binary
+from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
+
+INDEXES: Final = {
+    # Prevents a scan when a person asks what happened to one entity, in its order.
+    "events": [IndexModel([("tenant", ASCENDING), ("entity_id", ASCENDING), ("occurred_at", 1)])],
+    "payloads": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """An event as it is stored: the event, when we received it, and how often."""
+
+    event: Event
+    received_at: datetime
+    copies: int
+    conflicts: int
+
+
+class Events:
+    """The events and their payloads, within one transaction or none."""
+
+    def __init__(self, database: Database[dict[str, Any]], session: ClientSession | None) -> None:
+        self._events = database["events"]
+        self._payloads = database["payloads"]
+        self._session = session
+
+    def insert(self, events: Sequence[tuple[Event, bytes]], received_at: datetime) -> None:
+        """Insert metadata and payloads.
+
+        Matches nothing; a key that exists raises DuplicateKeyError and, in a transaction,
+        undoes all of it: the first writer of a key wins.
+        """
+        self._payloads.insert_many(
+            [{"_id": event.key, "body": Binary(body)} for event, body in events],
+            session=self._session,
+        )
+        self._events.insert_many(
+            [_metadata(event, received_at) for event, _ in events], session=self._session
+        )
+
+    def load(self, keys: Collection[str]) -> dict[str, EventRecord]:
+        """The events of these keys, by key; unknown keys are absent.
+
+        Payloads are read together, in one query, when the first of them is looked at.
+        """
+        among = {"_id": {"$in": list(keys)}}
+        bodies: dict[str, bytes] = {}
+
+        def payload(key: str) -> dict[str, Any]:
+            if not bodies:
+                bodies.update(self._bodies(keys))
+            return decode_payload(bodies[key])
+
+        return {
+            record.event.key: record
+            for doc in self._events.find(among, session=self._session)
+            for record in (_record(doc, payload),)
+        }
+
+    def _bodies(self, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        found = self._payloads.find({"_id": {"$in": list(keys)}}, session=self._session)
+        return ((doc["_id"], doc["body"]) for doc in found)
+
+    def known(self, keys: Collection[str]) -> set[str]:
+        """Which of these keys are stored."""
+        among = {"_id": {"$in": list(keys)}}
+        return {d["_id"] for d in self._events.find(among, {"_id": 1}, session=self._session)}
+
+    def note_repeats(self, copies: Iterable[str], conflicts: Iterable[str]) -> None:
+        """Count, on the events themselves, that they were sent again.
+
+        Adds one per key and call, whoever else counts at the same time.
+        """
+        bump = [UpdateOne({"_id": key}, {"$inc": {"copies": 1}}) for key in copies]
+        bump += [UpdateOne({"_id": key}, {"$inc": {"conflicts": 1}}) for key in conflicts]
+        if bump:
+            self._events.bulk_write(bump, ordered=False, session=self._session)
+
+    def keys_of(self, event_id: str, limit: int = 20) -> list[str]:
+        """The keys that carry this event id, in any tenant and source, or this very key.
+
+        Reads the range of `_id` that begins with `event_id@`, so it needs no index of its own.
+        """
+        prefix = f"{event_id}@"
+        ranged = {"_id": {"$gte": prefix, "$lt": f"{event_id}A"}}
+        found = [
+            doc["_id"]
+            for doc in self._events.find(ranged, {"_id": 1}, session=self._session).limit(limit)
+            if event_id_of(doc["_id"]) == event_id
+        ]
+        return found or sorted(self.known([event_id]))
+
+    def count(self) -> int:
+        """How many events are stored, from the collection's own count."""
+        return self._events.estimated_document_count()
+
+    def repeats(self) -> tuple[int, int]:
+        """How many copies and how many conflicting copies were turned away, in all."""
+        sums = self._events.aggregate(
+            [
+                {"$match": {"$or": [{"copies": {"$gt": 0}}, {"conflicts": {"$gt": 0}}]}},
+                {
+                    "$group": {
+                        "_id": None,
+                        "copies": {"$sum": "$copies"},
+                        "conflicts": {"$sum": "$conflicts"},
+                    }
+                },
+            ],
+            session=self._session,
+        )
+        row = next(iter(sums), {"copies": 0, "conflicts": 0})
+        return row["copies"], row["conflicts"]
+
+
+def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
+    return {
+        "_id": event.key,
+        "tenant": event.tenant,
+        "source": event.source,
+        "type": event.type,
+        "entity_id": event.entity_id,
+        "seq": event.seq,
+        "occurred_at": event.occurred_at,
+        "received_at": received_at,
+    }
+
+
+def _record(
+    doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]
+) -> EventRecord:
+    received_at = doc.pop("received_at")
+    copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
+    key = doc["key"] = doc.pop("_id")
+    doc["event_id"] = event_id_of(key)
+    return EventRecord(StoredEvent.of(doc, read_payload), received_at, copies, conflicts)

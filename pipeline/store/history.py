@@ -1,0 +1,106 @@
+"""Temporal tables: one row for each event applied to a document of a fold.
+
+A row's id is `<document key>|<order>`, so the rows of a document lie next to each other in
+the order of their events, and no second index is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from pipeline.temporal import Row, row_id
+
+Document = dict[str, Any]
+
+
+class History:
+    """One temporal table, within one transaction or none."""
+
+    def __init__(
+        self, database: Database[Document], table: str, session: ClientSession | None
+    ) -> None:
+        self._rows = database[table]
+        self._session = session
+
+    def rows(self, ids: Collection[str]) -> dict[str, Row]:
+        """The rows of these ids, by id; absent ones are absent."""
+        found = self._rows.find({"_id": {"$in": list(ids)}}, session=self._session)
+        return {doc["_id"]: _row(doc) for doc in found}
+
+    def later_than(self, orders: Mapping[str, str]) -> dict[str, list[Row]]:
+        """For each document key, its rows later than the given order, in order."""
+        if not orders:
+            return {}
+        ranges = [
+            {"_id": {"$gt": row_id(key, order), "$lt": f"{key}}}"}, "key": key}
+            for key, order in orders.items()
+        ]
+        later: dict[str, list[Row]] = {key: [] for key in orders}
+        for doc in self._rows.find({"$or": ranges}, session=self._session):
+            later[doc["key"]].append(_row(doc))
+        for rows in later.values():
+            rows.sort(key=lambda row: row.order)
+        return later
+
+    def of(self, key: str, limit: int) -> list[Row]:
+        """The first rows of one document, in order."""
+        ranged = {"_id": {"$gt": f"{key}|", "$lt": f"{key}}}"}, "key": key}
+        found = self._rows.find(ranged, session=self._session).sort("_id").limit(limit)
+        return [_row(doc) for doc in found]
+
+    def write(
+        self,
+        *,
+        new: Iterable[Row],
+        rewritten: Iterable[Row],
+        closed: Mapping[str, datetime],
+        stamp: Document,
+    ) -> None:
+        """Insert new rows, replace rewritten ones, and end the validity of closed ones.
+
+        Args:
+            new: rows that must not exist; one that does raises DuplicateKeyError.
+            rewritten: rows that changed because an earlier event came late.
+            closed: by row id, when its validity ends.
+            stamp: read and write times, kept with every row written.
+        """
+        writes: list[Any] = [InsertOne(_document(row, stamp)) for row in new]
+        writes += [ReplaceOne({"_id": row.id}, _document(row, stamp)) for row in rewritten]
+        writes += [
+            UpdateOne({"_id": row}, {"$set": {"valid_to": end}}) for row, end in closed.items()
+        ]
+        if writes:
+            self._rows.bulk_write(writes, ordered=False, session=self._session)
+
+
+def _document(row: Row, stamp: Document) -> Document:
+    return {
+        "_id": row.id,
+        "key": row.key,
+        "event": row.event,
+        "prev": row.prev,
+        "valid_from": row.valid_from,
+        "valid_to": row.valid_to,
+        "state": row.state,
+        "changed": row.changed,
+        "_sync": {"event_at": row.valid_from, **stamp},
+    }
+
+
+def _row(doc: Document) -> Row:
+    return Row(
+        key=doc["key"],
+        order=doc["_id"][len(doc["key"]) + 1 :],
+        event=doc["event"],
+        prev=doc["prev"],
+        valid_from=doc["valid_from"],
+        valid_to=doc["valid_to"],
+        state=doc["state"],
+        changed=doc["changed"],
+    )

@@ -1,0 +1,196 @@
+"""`ledger`: one row for each event and handler, written with the effect it stands for.
+
+The id is `<event key>|<handler>`. Since a row is inserted in the transaction of the effect,
+a second attempt to have the same effect meets the row and undoes itself: that is what makes
+effects exactly-once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from pipeline.updates import Update
+
+INDEXES: Final = {
+    "ledger": [
+        # Prevents a scan when a field that can't be subtracted is computed again from all
+        # contributions to its document. Only such rows are in it.
+        IndexModel(
+            [("handler", ASCENDING), ("key", ASCENDING)],
+            name="recomputable",
+            partialFilterExpression={"recomputable": True},
+        ),
+        # Prevents a scan when a person asks what failed. Only such rows are in it.
+        IndexModel(
+            [("state", ASCENDING), ("write_at", ASCENDING)],
+            name="trouble",
+            partialFilterExpression={"trouble": True},
+        ),
+    ],
+}
+
+
+class LedgerState(StrEnum):
+    """Where an event stands in a handler.
+
+    Absent row: not yet attempted. DONE and SKIPPED are final; RETRYING is moved on by the
+    sweeper; DEAD by a person.
+    """
+
+    DONE = "done"
+    """The effect is in the tables."""
+    SKIPPED = "skipped"
+    """The handler had nothing to do for it."""
+    RETRYING = "retrying"
+    """An attempt failed; another follows."""
+    DEAD = "dead"
+    """All attempts failed; a person must look."""
+
+
+FINAL: Final = (LedgerState.DONE, LedgerState.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What one handler did for one event.
+
+    Attributes:
+        event: event key.
+        handler: the handler's name.
+        state: where the event stands.
+        key: id of the document it touched, or None.
+        wrote: what it wrote to that document.
+        attempt: 1 for the first.
+        job: the RQ job, and the batch that tells worker and start.
+        write_at: when the run began to write.
+        lag_ms: how long after the event was received that was, in milliseconds.
+        late_ms: by how much event time the event was late for its document, or None.
+        error: type, message, stage and traceback of the failure, or None.
+    """
+
+    event: str
+    handler: str
+    state: LedgerState
+    key: str | None
+    wrote: Update
+    attempt: int
+    job: str
+    write_at: datetime
+    lag_ms: int
+    late_ms: int | None = None
+    error: dict[str, str] | None = None
+
+    @property
+    def id(self) -> str:
+        """The row's id."""
+        return row_id(self.event, self.handler)
+
+    def with_contribution(self, key: str | None, wrote: Update) -> LedgerRow:
+        """The same row with another contribution, after a correction."""
+        state = LedgerState.DONE if key else LedgerState.SKIPPED
+        return replace(self, key=key, wrote=wrote, state=state, error=None)
+
+
+def row_id(event: str, handler: str) -> str:
+    """`<event key>|<handler>`; a handler's name holds no `|`."""
+    return f"{event}|{handler}"
+
+
+class Ledger:
+    """The rows, within one transaction or none."""
+
+    def __init__(self, database: Database[dict[str, Any]], session: ClientSession | None) -> None:
+        self._ledger = database["ledger"]
+        self._session = session
+
+    def insert(self, rows: Sequence[LedgerRow]) -> None:
+        """Insert rows; one that exists raises DuplicateKeyError and undoes the transaction.
+
+        This is the check against a second effect: the first transaction to commit wins.
+        """
+        if rows:
+            self._ledger.insert_many([_document(row) for row in rows], session=self._session)
+
+    def put(self, rows: Iterable[LedgerRow]) -> None:
+        """Write rows whether or not they exist; of two transactions the second conflicts."""
+        writes = [ReplaceOne({"_id": row.id}, _document(row), upsert=True) for row in rows]
+        if writes:
+            self._ledger.bulk_write(writes, ordered=False, session=self._session)
+
+    def rows(self, ids: Collection[str]) -> dict[str, LedgerRow]:
+        """The rows of these ids, by id; absent ones are absent."""
+        found = self._ledger.find({"_id": {"$in": list(ids)}}, session=self._session)
+        return {doc["_id"]: _row(doc) for doc in found}
+
+    def of_event(self, event: str) -> list[LedgerRow]:
+        """All rows of one event, by handler; a range of `_id`."""
+        ranged = {"_id": {"$gt": f"{event}|", "$lt": f"{event}}}"}}
+        return [_row(doc) for doc in self._ledger.find(ranged, session=self._session).sort("_id")]
+
+    def contributions(self, handler: str, key: str) -> list[Update]:
+        """What this handler wrote to this document for each event, where it can't be
+        subtracted."""
+        found = self._ledger.find(
+            {"handler": handler, "key": key, "recomputable": True},
+            {"wrote": 1},
+            session=self._session,
+        )
+        return [Update.from_stored(doc["wrote"]) for doc in found]
+
+    def in_trouble(self) -> dict[str, int]:
+        """How many rows stand in each state that is not final."""
+        groups = self._ledger.aggregate(
+            [
+                {"$match": {"trouble": True, "state": {"$in": ["retrying", "dead"]}}},
+                {"$group": {"_id": "$state", "rows": {"$sum": 1}}},
+            ],
+            session=self._session,
+        )
+        return {row["_id"]: row["rows"] for row in groups}
+
+
+def _document(row: LedgerRow) -> dict[str, Any]:
+    """The row without what its id or a default tells: there are many of them."""
+    document: dict[str, Any] = {
+        "_id": row.id,
+        "state": row.state.value,
+        "key": row.key,
+        "job": row.job,
+        "write_at": row.write_at,
+        "lag_ms": row.lag_ms,
+        "wrote": row.wrote.to_stored(),
+    }
+    if row.attempt > 1:
+        document["attempt"] = row.attempt
+    if row.late_ms is not None:
+        document["late_ms"] = row.late_ms
+    if row.state not in FINAL:
+        document |= {"trouble": True, "handler": row.handler, "error": row.error}
+    elif row.key is not None and not row.wrote.subtractable:
+        document |= {"recomputable": True, "handler": row.handler}
+    return document
+
+
+def _row(doc: dict[str, Any]) -> LedgerRow:
+    event, _, handler = doc["_id"].rpartition("|")
+    return LedgerRow(
+        event=event,
+        handler=handler,
+        state=LedgerState(doc["state"]),
+        key=doc["key"],
+        wrote=Update.from_stored(doc["wrote"]),
+        attempt=doc.get("attempt", 1),
+        job=doc["job"],
+        write_at=doc["write_at"],
+        lag_ms=doc["lag_ms"],
+        late_ms=doc.get("late_ms"),
+        error=doc.get("error"),
+    )

@@ -1,0 +1,55 @@
+"""Rows of a temporal table, as values.
+
+The rows of a document are a chain in the order of its events: each names the order of the
+one before it, and its validity ends where the next one's begins, without gap or overlap. A
+row keeps the old values of the fields it changed, so it tells the state before it as well
+as the state after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The state of one document from one event to the next.
+
+    Attributes:
+        key: the document's id.
+        order: order of the event that made it so.
+        event: key of that event.
+        prev: order of the row before; None for the first.
+        valid_from: the event's time.
+        valid_to: the next event's time; None for the newest row.
+        state: the document's fields after the event.
+        changed: old values of the fields that the event changed; None for the first row.
+    """
+
+    key: str
+    order: str
+    event: str
+    prev: str | None
+    valid_from: datetime
+    valid_to: datetime | None
+    state: Fields
+    changed: Fields | None
+
+    @property
+    def id(self) -> str:
+        """The row's id."""
+        return row_id(self.key, self.order)
+
+    @property
+    def before(self) -> Fields | None:
+        """The document's fields before the event; None where it did not exist."""
+        return None if self.changed is None else {**self.state, **self.changed}
+
+
+def row_id(key: str, order: str) -> str:
+    """`<document key>|<order>`."""
+    return f"{key}|{order}"

@@ -1,0 +1,368 @@
+"""An update as a value, the functions that build one, and corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, Self
+
+from pipeline.errors import UpdateError
+from pipeline.updates.operators import MISSING, OPERATORS, Operator
+from pipeline.updates.ordering import same
+from pipeline.updates.values import added_exactly, checked_path
+
+_INC, _SET_ON_INSERT, _MAX, _MIN, _ADD_TO_SET, _SET = OPERATORS.values()
+
+# What a document is created with says what it is, and is no contribution to take back.
+_SUBTRACTABLE: Final = frozenset({"inc", "set_on_insert"})
+_NO_PARENTS: Final[frozenset[str]] = frozenset()
+
+_Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
+class Update:
+    """What shall happen to one document, field by field.
+
+    Build one with `inc`, `set_on_insert`, `maximum`, `minimum`, `add_to_set` and `assign`,
+    and join them with `|`. An update that says nothing is falsy.
+    """
+
+    _fields: dict[str, _Entry]
+    # Every path above a dotted one: an update that names such a path contradicts itself.
+    _parents: frozenset[str]
+
+    def __init__(self, fields: dict[str, _Entry], parents: frozenset[str]) -> None:
+        # Half the time of the __init__ a frozen dataclass has; updates are made by the million.
+        _set_fields(self, fields)
+        _set_parents(self, parents)
+
+    @classmethod
+    def nothing(cls) -> Self:
+        """The update that changes nothing and creates no document."""
+        return cls({}, _NO_PARENTS)
+
+    @classmethod
+    def from_stored(cls, triples: Iterable[Sequence[Any]]) -> Update:
+        """The update that `to_stored` wrote.
+
+        Raises:
+            UpdateError: the triples are not an update.
+        """
+        fields: dict[str, _Entry] = {}
+        parents = _NO_PARENTS
+        for triple in triples:
+            name, raw, value = _triple(triple)
+            path, above = checked_path(raw)
+            if path in fields:
+                raise UpdateError(f"{path!r} stands twice in a stored update")
+            fields[path] = name, OPERATORS[name].check(path, value)
+            parents |= above
+        _refuse_overlap(fields, parents)
+        return cls(fields, parents)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The fields it changes, as dotted paths."""
+        return frozenset(self._fields)
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """The operators it uses, by the names that `to_stored` gives them."""
+        return frozenset(name for name, _ in self._fields.values())
+
+    @property
+    def subtractable(self) -> bool:
+        """Whether its effect on a document can be taken back without the other updates."""
+        return self.operators <= _SUBTRACTABLE
+
+    def paths_of(self, operator: str) -> frozenset[str]:
+        """The fields it changes by this operator."""
+        return frozenset(path for path, (name, _) in self._fields.items() if name == operator)
+
+    def only(self, paths: Collection[str]) -> Update:
+        """The part of it that changes these fields."""
+        fields = {path: entry for path, entry in self._fields.items() if path in paths}
+        above = (checked_path(path)[1] for path in fields)
+        return Update(fields, _NO_PARENTS.union(*above))
+
+    def __bool__(self) -> bool:
+        """Whether it says anything."""
+        return bool(self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        """Alike in every path, operator, value and type of value: 1 is not 1.0."""
+        if not isinstance(other, Update):
+            return NotImplemented
+        return self._fields.keys() == other._fields.keys() and all(
+            name == other._fields[path][0] and same(value, other._fields[path][1])
+            for path, (name, value) in self._fields.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Update) -> Update:
+        """One update that does what this one and then the other do in a single write.
+
+        A single write: whether the document is new is decided before both, so the parts for
+        a new document add up, and where both name a field the first one's value stays.
+
+        Raises:
+            UpdateError: a path stands in two operators, or above another; or a sum of `inc`
+                can't be held exactly.
+        """
+        if not other._fields:
+            return self
+        if not self._fields:
+            return other
+        fields = self._fields.copy()
+        for path, entry in other._fields.items():
+            mine = fields.get(path)
+            if mine is None:
+                fields[path] = entry
+                continue
+            name = mine[0]
+            if name != entry[0]:
+                raise UpdateError(
+                    f"{path!r} stands in both {name} and {entry[0]}; MongoDB refuses that"
+                )
+            fields[path] = name, OPERATORS[name].merge(path, mine[1], entry[1])
+        parents = self._parents
+        if other._parents is not parents:
+            parents |= other._parents
+        if parents:
+            _refuse_overlap(fields, parents)
+        return Update(fields, parents)
+
+    def to_mongo(self) -> dict[str, dict[str, Any]]:
+        """The update document for an upsert; empty for `nothing()`, which must not be sent."""
+        document: dict[str, dict[str, Any]] = {}
+        for path, (name, value) in self._fields.items():
+            sent = {"$each": value} if name == "add_to_set" else value
+            document.setdefault(OPERATORS[name].mongo, {})[path] = sent
+        return document
+
+    def apply(self, document: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The document as MongoDB would leave it after an upsert.
+
+        Args:
+            document: what is stored, or None where nothing is. It is left as it was; the
+                result shares with it whatever the update does not touch.
+
+        Raises:
+            UpdateError: MongoDB would refuse it, as it can't add a number to a string.
+        """
+        result = {} if document is None else dict(document)
+        # MongoDB adds new fields in the order of their paths, segment by segment.
+        fields = self._fields
+        for path in sorted(fields, key=_segments) if self._parents else sorted(fields):
+            name, value = fields[path]
+            if name != "set_on_insert" or document is None:
+                _act(result, path, name, value)
+        return result
+
+    def minus(self, old: Update) -> Correction:
+        """What makes a document that got `old` stand as if it had got this one instead.
+
+        A field that only `old` had increased stays, at zero if nothing else added to it.
+        """
+        amounts: dict[str, _Entry] = {}
+        recompute: set[str] = set()
+        # A dict of both rather than a set of paths: the order stays the same in each process.
+        for path in {**old._fields, **self._fields}:
+            mine, theirs = self._fields.get(path), old._fields.get(path)
+            if (mine or theirs or ("",))[0] == (theirs or mine or ("",))[0] == "inc":
+                amount = _difference(path, mine, theirs)
+                if amount is None:
+                    recompute.add(path)
+                elif amount or theirs is None:
+                    amounts[path] = "inc", amount
+            elif mine is None or theirs is None or not _alike(mine, theirs):
+                recompute.add(path)
+        return _correction(amounts, recompute)
+
+    def to_stored(self) -> list[list[Any]]:
+        """The update for a ledger row: a list of [operator, path, value]."""
+        return [[name, path, value] for path, (name, value) in self._fields.items()]
+
+    def describe(self) -> list[str]:
+        """One line for each field, by path, for people."""
+        return [
+            f"{path} {OPERATORS[name].say(value)}"
+            for path, (name, value) in sorted(self._fields.items())
+        ]
+
+    def __repr__(self) -> str:
+        """The lines of `describe` in one."""
+        return f"<Update {'; '.join(self.describe()) or 'nothing'}>"
+
+
+# The descriptors of the slots: the only way past a frozen class's own refusal.
+_set_fields: Final = Update.__dict__["_fields"].__set__
+_set_parents: Final = Update.__dict__["_parents"].__set__
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How to turn the effect of one update into the effect of another.
+
+    Attributes:
+        delta: the sums to add.
+        recompute: paths that can't be corrected by adding: their value has to be found again
+            from all that contributed to them.
+    """
+
+    delta: Update
+    recompute: frozenset[str]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to correct."""
+        return bool(self.delta) or bool(self.recompute)
+
+
+def inc(paths: Mapping[str, int | Decimal] | None = None, /, **fields: int | Decimal) -> Update:
+    """Add to numbers; a field that is missing starts at zero.
+
+    Raises:
+        UpdateError: an amount is no int of 64 bits and no Decimal, or a path is refused.
+    """
+    return _built(_INC, paths, fields)
+
+
+def set_on_insert(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
+    """Set fields only where this very write creates the document.
+
+    Raises:
+        UpdateError: a value or a path is refused.
+    """
+    return _built(_SET_ON_INSERT, paths, fields)
+
+
+_Orderable = int | float | Decimal | str | datetime
+
+
+def maximum(paths: Mapping[str, _Orderable] | None = None, /, **fields: _Orderable) -> Update:
+    """Raise fields to at least these values, in MongoDB's order across types.
+
+    Raises:
+        UpdateError: a value is no number, string or moment, or a path is refused.
+    """
+    return _built(_MAX, paths, fields)
+
+
+def minimum(paths: Mapping[str, _Orderable] | None = None, /, **fields: _Orderable) -> Update:
+    """Lower fields to at most these values, in MongoDB's order across types: null stays.
+
+    Raises:
+        UpdateError: a value is no number, string or moment, or a path is refused.
+    """
+    return _built(_MIN, paths, fields)
+
+
+def add_to_set(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
+    """Append a value, or each of a list, tuple or set of values, unless it is there already.
+
+    Raises:
+        UpdateError: a value or a path is refused.
+    """
+    return _built(_ADD_TO_SET, paths, fields)
+
+
+def assign(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
+    """Set fields; of two merged updates the later one wins.
+
+    Raises:
+        UpdateError: a value or a path is refused.
+    """
+    return _built(_SET, paths, fields)
+
+
+def _built(operator: Operator, paths: Mapping[str, Any] | None, fields: dict[str, Any]) -> Update:
+    name, check = operator.name, operator.check
+    if paths:
+        twice = paths.keys() & fields.keys()
+        if twice:
+            raise UpdateError(f"{min(twice)!r} is given twice")
+        fields = {**paths, **fields}
+    entries: dict[str, _Entry] = {}
+    parents = _NO_PARENTS
+    for raw, value in fields.items():
+        path, above = checked_path(raw)
+        entries[path] = name, check(path, value)
+        if above:
+            parents |= above
+    if parents:
+        _refuse_overlap(entries, parents)
+    return Update(entries, parents)
+
+
+def _refuse_overlap(fields: dict[str, _Entry], parents: frozenset[str]) -> None:
+    if parents.isdisjoint(fields):
+        return
+    above = min(parents.intersection(fields))
+    below = min(path for path in fields if path.startswith(f"{above}."))
+    raise UpdateError(f"{above!r} and {below!r} can't change in one update; MongoDB refuses that")
+
+
+def _triple(triple: Sequence[Any]) -> tuple[str, Any, Any]:
+    if isinstance(triple, list | tuple) and len(triple) == 3 and triple[0] in OPERATORS:  # noqa: PLR2004 - a triple
+        return triple[0], triple[1], triple[2]
+    raise UpdateError(
+        f"a stored update is a list of [operator, path, value] with an operator of "
+        f"{', '.join(OPERATORS)}; got {triple!r:.80}"
+    )
+
+
+@lru_cache(maxsize=8192)
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
+
+
+def _act(document: dict[str, Any], path: str, name: str, value: Any) -> None:
+    """Change one field in place, copying the sub documents on its way."""
+    *parents, last = _segments(path)
+    for segment in parents:
+        child = document.get(segment, MISSING)
+        if child is MISSING:
+            inner: dict[str, Any] = {}
+        elif isinstance(child, Mapping):
+            inner = dict(child)
+        else:
+            raise UpdateError(
+                f"{path!r}: {segment!r} holds {type(child).__name__} {child!r:.60}, no document"
+            )
+        document[segment] = inner
+        document = inner
+    document[last] = OPERATORS[name].act(path, document.get(last, MISSING), value)
+
+
+def _alike(mine: _Entry, theirs: _Entry) -> bool:
+    return mine[0] == theirs[0] and same(mine[1], theirs[1])
+
+
+def _difference(path: str, mine: _Entry | None, theirs: _Entry | None) -> Any:
+    """The amount to add, or None where MongoDB can't hold it exactly."""
+    new = mine[1] if mine else 0
+    if theirs is None:
+        return new
+    try:
+        # `copy_negate`, as a plain minus would round by the caller's decimal context.
+        old = theirs[1]
+        negated = old.copy_negate() if isinstance(old, Decimal) else -old
+        return added_exactly(path, new, negated)
+    except UpdateError:
+        return None
+
+
+def _correction(amounts: dict[str, _Entry], recompute: set[str]) -> Correction:
+    """Amounts on a path and on one below it can't go in one update: both are found again."""
+    parents = frozenset().union(*(checked_path(path)[1] for path in amounts))
+    clashing = {
+        path for path in amounts if path in parents or not checked_path(path)[1].isdisjoint(amounts)
+    }
+    kept = {path: entry for path, entry in amounts.items() if path not in clashing}
+    above = frozenset().union(*(checked_path(path)[1] for path in kept))
+    return Correction(Update(kept, above), frozenset(recompute | clashing))

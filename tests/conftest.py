@@ -1,0 +1,89 @@
+"""Real servers for every test that asks: started once, on first use, in a folder of their own.
+
+Where no server can be started a test is skipped with the reason, except under CI=true, where a
+test that did not run is a failure.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import settings
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from workers.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
+
+Document = dict[str, Any]
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+# Real servers answer in their own time, so no example has a deadline.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if IN_CI else "default")
+
+
+def started(server: EmbeddedServer) -> str:
+    """Start a server for tests and return its address, or skip (in CI: fail) with the reason."""
+    try:
+        return server.start()
+    except EmbeddedError as error:
+        if IN_CI:
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def servers_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the session's servers."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers_dir: Path) -> Iterator[str]:
+    """Address of a Redis for the whole session."""
+    server = EmbeddedRedis(servers_dir)
+    try:
+        yield started(server)
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(redis_url: str) -> Iterator[redis.Redis]:
+    """Connect to an empty Redis; what a test leaves is flushed."""
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    yield client
+    client.flushall()
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def mongo_url(servers_dir: Path) -> Iterator[str]:
+    """Address of a MongoDB replica set for the whole session."""
+    server = EmbeddedMongo(servers_dir, cache_gb=0.5)
+    try:
+        yield started(server)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo(mongo_url: str) -> Iterator[MongoClient[Document]]:
+    """Connect to the session's MongoDB."""
+    with MongoClient[Document](mongo_url) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongo: MongoClient[Document]) -> Iterator[Database[Document]]:
+    """Give a database of the test's own, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield mongo[name]
+    mongo.drop_database(name)

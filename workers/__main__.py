@@ -1,0 +1,5 @@
+"""`python -m workers` is `pipeline`."""
+
+from workers.cli import main
+
+main()

@@ -1,0 +1,119 @@
+"""The composition root: servers, clients, settings and handlers meet here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from redis import Redis
+
+from pipeline import queue as rq_door
+from pipeline.clock import Clock, SystemClock
+from pipeline.dispatch import Dispatcher
+from pipeline.executor import Executor
+from pipeline.queue import Heartbeats, JobQueue
+from pipeline.registry import Registry, load
+from pipeline.settings import Settings
+from pipeline.store import Store, connect
+from workers.embedded import EmbeddedMongo, EmbeddedRedis
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Addresses of the servers; they may hold passwords."""
+
+    mongo_url: str
+    redis_url: str
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs to find the same servers; never its arguments."""
+        return {"PIPELINE_MONGO_URL": self.mongo_url, "PIPELINE_REDIS_URL": self.redis_url}
+
+
+@dataclass(frozen=True)
+class Application:
+    """Everything a process works with, frozen after the start."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    store: Store
+    redis: Redis
+    queue: JobQueue
+    heartbeats: Heartbeats
+    dispatcher: Dispatcher
+
+    def executor(self, worker: str) -> Executor:
+        """The executor of one worker."""
+        return Executor(
+            self.store,
+            self.registry,
+            self.clock,
+            self.settings,
+            worker=worker,
+            enqueue=self.queue.enqueue,
+        )
+
+
+@contextmanager
+def servers(settings: Settings) -> Iterator[Servers]:
+    """The servers of the settings; embedded ones where no address is set.
+
+    An embedded server that another process runs on the same data folder is reused.
+
+    Raises:
+        EmbeddedError: a server can't be started; the message says what to install or set.
+    """
+    with ExitStack() as stack:
+        if settings.mongo_url is not None:
+            mongo_url = settings.mongo_url.get_secret_value()
+        else:
+            mongo_url = stack.enter_context(EmbeddedMongo(settings.data_dir))
+        if settings.redis_url is not None:
+            redis_url = settings.redis_url.get_secret_value()
+        else:
+            redis_url = stack.enter_context(EmbeddedRedis(settings.data_dir))
+        yield Servers(mongo_url, redis_url)
+
+
+@contextmanager
+def application(settings: Settings, where: Servers) -> Iterator[Application]:
+    """A process's application, connected and checked.
+
+    Raises:
+        DeclarationError: a handler module is wrong.
+        Unavailable: a server does not answer, or can't be used.
+    """
+    # Handler modules of the user's own are found from where the command was given.
+    if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    registry = load(settings.handlers)
+    store = Store(connect(where.mongo_url), settings.database)
+    try:
+        connection = rq_door.connect(where.redis_url)
+        try:
+            store.prepare(registry.tables())
+            clock, jobs = SystemClock(), JobQueue(connection)
+            yield Application(
+                settings=settings,
+                clock=clock,
+                registry=registry,
+                store=store,
+                redis=connection,
+                queue=jobs,
+                heartbeats=Heartbeats(connection, settings.lease_seconds),
+                dispatcher=Dispatcher(store, registry, clock, settings, jobs.enqueue),
+            )
+        finally:
+            connection.close()
+    finally:
+        store.close()
+
+
+def process_name(role: str) -> str:
+    """Who a process is in ledger, logs and RQ: `role@host:pid`."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"

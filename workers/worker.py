@@ -1,0 +1,70 @@
+"""A worker process: takes jobs from the lanes and runs their batches."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import structlog
+from redis.exceptions import RedisError
+
+from pipeline import jobs
+from pipeline.declarations import Lane
+from pipeline.queue import BatchWorker, Heartbeats
+from workers.bootstrap import Application, process_name
+
+log = structlog.get_logger(__name__)
+
+
+def run(app: Application, role: str) -> None:
+    """Work until SIGTERM or SIGINT; a job that has begun is finished first."""
+    name = process_name(role)
+    jobs.bind(app.executor(name))
+    # RQ makes worker names part of keys, where a colon would mislead its own commands.
+    worker = BatchWorker(app.redis, name=name.replace(":", "-"), lanes=list(Lane))
+    with _Pulse(app.heartbeats, name, app.settings.lease_seconds) as pulse:
+        worker.on_job = pulse.running
+        log.info("worker_started", lanes=[lane.value for lane in Lane])
+        worker.work(logging_level="WARNING")
+    log.info("worker_stopped")
+
+
+class _Pulse:
+    """Beats from a thread of its own, so that a busy handler can't stop it.
+
+    It also ends the process when its supervisor is gone: an orphan would go on unseen.
+    """
+
+    def __init__(self, heartbeats: Heartbeats, worker: str, lease_seconds: int) -> None:
+        self._heartbeats = heartbeats
+        self._worker = worker
+        self._period = lease_seconds / 3
+        self._job: str | None = None
+        self._ended = threading.Event()
+        self._parent = os.getppid()
+        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+
+    def running(self, job: str | None) -> None:
+        """Note the job that has begun, or None when it has ended."""
+        self._job = job
+
+    def __enter__(self) -> _Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._heartbeats.stop(self._worker)
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                self._heartbeats.beat(self._worker, self._job)
+            except RedisError as error:
+                log.warning("heartbeat_failed", error=str(error))
+            if self._ended.wait(self._period):
+                return
+            if os.getppid() != self._parent:
+                log.error("supervisor_gone")
+                os._exit(1)
