@@ -68,6 +68,14 @@ class KeyTemplate:
             pieces += literal, text if index == last else _escape(text)
         return "".join(pieces) + "".join(self._literals[len(self._parts) :])
 
+    def fields(self, event: Event, after: State | None = None) -> dict[str, Any]:
+        """What the key is made of, by the last word of each placeholder.
+
+        Documents that are not written whole get these fields when they are created, so that
+        they can be searched by them.
+        """
+        return {name.rpartition(".")[2]: part(event, after) for name, part in self._parts}
+
     def __repr__(self) -> str:
         return self.template
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.appointments.actions import Appointment, apply_appointment
-from pipeline import Change, Event, Update, inc, maximum, minimum, observer, set_on_insert
+from pipeline import Change, Event, Update, inc, maximum, minimum, observer
 
 
 @observer(
@@ -21,7 +21,6 @@ def count_conversion(change: Change[Appointment], event: Event) -> Update | None
         inc({f"outcomes.{appointment.status}": 1})
         | minimum(first_at=event.occurred_at)
         | maximum(last_at=event.occurred_at)
-        | set_on_insert(tenant=event.tenant, lead=appointment.lead, channel=appointment.channel)
     )
 
 

@@ -5,9 +5,11 @@ Updates to the same document within a batch are merged to one write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from pipeline.declarations import Action, Observer
 from pipeline.errors import HandlerFault, NotFound
@@ -16,12 +18,25 @@ from pipeline.executor.plan import Plan, Result, Run
 from pipeline.state import Change, State
 from pipeline.store import EventRecord, LedgerState, Records
 from pipeline.temporal import Row, row_id
-from pipeline.updates import Update
+from pipeline.updates import Update, set_on_insert
 
-Contribution = tuple[str | None, Update]
-"""Key of the document and what it gets; None and nothing where there is nothing to do."""
 
-NO_CONTRIBUTION: Contribution = (None, Update.nothing())
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one event adds to one document.
+
+    Attributes:
+        key: the document's id; None where there is nothing to do.
+        wrote: what it gets.
+        identity: the fields it is created with, those that its key is made of.
+    """
+
+    key: str | None
+    wrote: Update
+    identity: Callable[[], dict[str, Any]] = field(default=dict, compare=False)
+
+
+NOTHING: Final = Contribution(None, Update.nothing())
 
 
 def plan_action(action: Action, records: Mapping[str, EventRecord]) -> Plan:
@@ -30,7 +45,7 @@ def plan_action(action: Action, records: Mapping[str, EventRecord]) -> Plan:
     for record in records.values():
         event = record.event
         try:
-            merger.add(event, _checked(action, action.function(event), action.key, event, None))
+            merger.add(event, _checked(action, action.function(event), event, None))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             merger.faults[event.key] = error
     return merger.plan()
@@ -64,7 +79,7 @@ def contribution(observer: Observer, row: Row, event: Event) -> Contribution:
         Exception: whatever the handler raises, or that its result can't be used.
     """
     change = change_of(observer.root, row)
-    return _checked(observer, observer.function(change, event), observer.key, event, change.after)
+    return _checked(observer, observer.function(change, event), event, change.after)
 
 
 def change_of(action: Action, row: Row) -> Change[State]:
@@ -78,10 +93,10 @@ def change_of(action: Action, row: Row) -> Change[State]:
 
 
 def _checked(
-    handler: Action | Observer, update: Any, key: Any, event: Event, after: State | None
+    handler: Action | Observer, update: Any, event: Event, after: State | None
 ) -> Contribution:
     if update is None:
-        return NO_CONTRIBUTION
+        return NOTHING
     if not isinstance(update, Update):
         raise HandlerFault(f"{handler.name} returned {update!r}; expected an Update or None")
     if update.uses("set"):
@@ -89,7 +104,10 @@ def _checked(
             f"{handler.name} assigns a field; which event is last depends on arrival, "
             f"so only maximum, minimum, inc, add_to_set and set_on_insert are allowed"
         )
-    return (key(event, after), update) if update else NO_CONTRIBUTION
+    if not update:
+        return NOTHING
+    key = handler.key
+    return Contribution(key(event, after), update, partial(key.fields, event, after))
 
 
 class _Merger:
@@ -104,12 +122,15 @@ class _Merger:
         self._latest: dict[str, datetime] = {}
 
     def add(self, event: Event, added: Contribution) -> None:
-        key, update = added
+        key, update = added.key, added.wrote
         if key is None:
             self._results[event.key] = Result(LedgerState.SKIPPED)
             return
         merged = self._updates.get(key)
-        self._updates[key] = update if merged is None else merged | update
+        if merged is None:
+            self._updates[key] = update | set_on_insert(added.identity())
+        else:
+            self._updates[key] = merged | update
         self._counts[key] = self._counts.get(key, 0) + 1
         self._latest[key] = max(self._latest.get(key, event.occurred_at), event.occurred_at)
         self._results[event.key] = Result(LedgerState.DONE, key, update)

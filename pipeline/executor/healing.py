@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.declarations import Action, Observer
-from pipeline.executor.deriving import NO_CONTRIBUTION, Contribution, contribution
+from pipeline.executor.deriving import NOTHING, Contribution, contribution
 from pipeline.executor.plan import Result, Run, described
 from pipeline.registry import Registry
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
 from pipeline.store.ledger import FINAL, row_id
 from pipeline.temporal import Row
-from pipeline.updates import Update
+from pipeline.updates import Update, set_on_insert
 
 
 @dataclass(slots=True)
@@ -73,13 +73,13 @@ class Healer:
     ) -> None:
         """Find the new contribution of one event, and what differs from the old one."""
         stood = had.get(row_id(row.event, observer.name))
-        old: Contribution = NO_CONTRIBUTION
+        old = NOTHING
         if stood is not None and stood.state in FINAL:
-            old = stood.key, stood.wrote
+            old = Contribution(stood.key, stood.wrote)
         try:
             new = contribution(observer, row, record.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
-            new = NO_CONTRIBUTION
+            new = NOTHING
             self._refuse(observer, record, error)
         else:
             if stood is not None and new == old and stood.state in FINAL:
@@ -90,7 +90,7 @@ class Healer:
     def _record(
         self, observer: Observer, record: EventRecord, stood: LedgerRow | None, new: Contribution
     ) -> None:
-        key, wrote = new
+        key, wrote = new.key, new.wrote
         if stood is not None:
             self._rows.append(stood.with_contribution(key, wrote))
         else:
@@ -107,36 +107,25 @@ class Healer:
     def _correct(
         self, observer: Observer, record: EventRecord, old: Contribution, new: Contribution
     ) -> None:
-        (old_key, old_wrote), (new_key, new_wrote) = old, new
-        if old_key == new_key:
-            if new_key is not None:
-                self._add(observer, new_key, record, old_wrote, new_wrote, 0)
-            return
-        if old_key is not None:
-            self._add(observer, old_key, record, old_wrote, Update.nothing(), -1)
-        if new_key is not None:
-            self._add(observer, new_key, record, Update.nothing(), new_wrote, +1)
-
-    def _add(
-        self,
-        observer: Observer,
-        key: str,
-        record: EventRecord,
-        old: Update,
-        new: Update,
-        contributions: int,
-    ) -> None:
-        occurred_at = record.event.occurred_at
-        correction = self._corrections[observer.table].setdefault(key, _Correction(occurred_at))
-        if not old:
-            correction.delta |= new
-        else:
-            difference = new.minus(old)
+        """Take the old contribution off its document and put the new one on its own."""
+        at = record.event.occurred_at
+        if old.key is not None:
+            correction = self._correction(observer, old.key, at)
+            kept = new.wrote if new.key == old.key else Update.nothing()
+            difference = kept.minus(old.wrote)
             correction.delta |= difference.delta
             # What a document is created with says what it is, not what happened to it.
-            correction.recompute |= difference.recompute - old.paths_of("set_on_insert")
-        correction.latest = max(correction.latest, occurred_at)
-        correction.contributions += contributions
+            correction.recompute |= difference.recompute - old.wrote.paths_of("set_on_insert")
+            correction.contributions -= new.key != old.key
+        if new.key is not None and new.key != old.key:
+            correction = self._correction(observer, new.key, at)
+            correction.delta |= new.wrote | set_on_insert(new.identity())
+            correction.contributions += 1
+
+    def _correction(self, observer: Observer, key: str, at: datetime) -> _Correction:
+        correction = self._corrections[observer.table].setdefault(key, _Correction(at))
+        correction.latest = max(correction.latest, at)
+        return correction
 
     def _write(self, table: str, corrections: Mapping[str, _Correction]) -> None:
         documents = self._tx.table(table)

@@ -31,7 +31,8 @@ from pipeline.store.batches import Batches
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
-from pipeline.tables import CODEC, MongoTable
+from pipeline.store.tables import MongoTable
+from pipeline.tables import CODEC
 
 T = TypeVar("T")
 

@@ -70,14 +70,19 @@ class Update:
         return frozenset(self._fields)
 
     @property
-    def operators(self) -> frozenset[str]:
-        """The operators it uses, by the names that `to_stored` gives them."""
-        return frozenset(name for name, _ in self._fields.values())
-
-    @property
     def subtractable(self) -> bool:
         """Whether its effect on a document can be taken back without the other updates."""
-        return self.operators <= _SUBTRACTABLE
+        for name, _ in self._fields.values():  # noqa: SIM110 - twice as fast as all(...)
+            if name not in _SUBTRACTABLE:
+                return False
+        return True
+
+    def uses(self, operator: str) -> bool:
+        """Whether it changes a field by this operator."""
+        for name, _ in self._fields.values():  # noqa: SIM110 - as above
+            if name == operator:
+                return True
+        return False
 
     def paths_of(self, operator: str) -> frozenset[str]:
         """The fields it changes by this operator."""

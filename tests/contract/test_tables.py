@@ -11,7 +11,8 @@ from pymongo.database import Database
 
 from pipeline.errors import UpdateError
 from pipeline.memory import MemoryTable
-from pipeline.tables import Document, MongoTable, Table
+from pipeline.store.tables import MongoTable
+from pipeline.tables import Document, Table
 from pipeline.updates import (
     Update,
     add_to_set,

@@ -1,0 +1,125 @@
+"""A domain's table in MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Keys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from bson.codec_options import CodecOptions
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from pipeline.errors import UpdateError
+from pipeline.tables import CODEC, Document, check_keys
+from pipeline.updates import Update
+
+# BadValue (a sum beyond 64 bits), TypeMismatch and PathNotViable: the document can't take
+# the update, now or later. Anything else is about the server or a race.
+_REFUSALS: Final = frozenset({2, 14, 28})
+
+
+class MongoTable:
+    """A table in a MongoDB collection, in a session's transaction if there is one.
+
+    The public bulk write and not a raw command: the command saves about 4 µs of client time
+    a document, a tenth of the call, and gives up retryable writes and splitting by size.
+    """
+
+    def __init__(
+        self, collection: Collection[Document], session: ClientSession | None = None
+    ) -> None:
+        # mongomock keeps Python's objects and knows no type registry; nor does its bulk write
+        # take the operations of PyMongo 4.11 and later, so it is written to one by one.
+        self._real = isinstance(collection, Collection)
+        options: CodecOptions[Document] = CODEC if self._real else CodecOptions(tz_aware=True)
+        self._collection = collection.with_options(codec_options=options)
+        self._session = session
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._collection.name
+
+    def get(self, keys: Keys[str]) -> dict[str, Document]:
+        """One query by `_id`; none where there are no keys."""
+        if not keys:
+            return {}
+        found = self._collection.find({"_id": {"$in": list(keys)}}, session=self._session)
+        return {document["_id"]: document for document in found}
+
+    def replace(self, documents: Sequence[Document]) -> None:
+        """One bulk write of replacing upserts."""
+        check_keys(documents)
+        if not documents:
+            return
+        if not self._real:
+            for new in documents:
+                self._collection.replace_one({"_id": new["_id"]}, new, upsert=True)
+            return
+        self._collection.bulk_write(
+            [ReplaceOne({"_id": new["_id"]}, new, upsert=True) for new in documents],
+            ordered=False,
+            session=self._session,
+        )
+
+    def apply(self, updates: Mapping[str, Update]) -> None:
+        """One bulk write of upserts."""
+        sent = {key: update.to_mongo() for key, update in updates.items() if update}
+        if not sent:
+            return
+        if not self._real:
+            for key, update in sent.items():
+                self._collection.update_one({"_id": key}, update, upsert=True)
+            return
+        operations = [UpdateOne({"_id": key}, update, upsert=True) for key, update in sent.items()]
+        try:
+            self._collection.bulk_write(operations, ordered=False, session=self._session)
+        except BulkWriteError as error:
+            _raise_refusals(self.name, error)
+            raise
+
+    def recompute(self, key: str, total: Update, paths: Keys[str]) -> None:
+        """Set these paths of one document to what `total` makes of nothing, or remove them.
+
+        Matches by `_id`; other fields stay. Race: in transactions the second writer fails
+        and runs again.
+        """
+        absent = dict.fromkeys(set(paths) - total.paths, "")
+        change: Document = {}
+        if total:
+            change["$set"] = {path: _at(total.apply(None), path) for path in total.paths}
+        if absent:
+            change["$unset"] = absent
+        if change:
+            self._collection.update_one({"_id": key}, change, session=self._session)
+
+    def prune(self, keys: Keys[str]) -> None:
+        """Remove those of the documents that nothing contributes to any more."""
+        if keys:
+            self._collection.delete_many(
+                {"_id": {"$in": list(keys)}, "_sync.contributions": {"$lte": 0}},
+                session=self._session,
+            )
+
+
+def _at(document: Document, path: str) -> Any:
+    for segment in path.split("."):
+        document = document[segment]
+    return document
+
+
+def _raise_refusals(table: str, error: BulkWriteError) -> None:
+    """Turn refusals into UpdateError, unless something else went wrong as well."""
+    failures = error.details.get("writeErrors", [])
+    if error.details.get("writeConcernErrors") or not failures:
+        return
+    if any(failure["code"] not in _REFUSALS for failure in failures):
+        return
+    first = failures[0]
+    raise UpdateError(
+        f"{table}: {len(failures)} of the documents can't take their update, first "
+        f"{first['op']['q']['_id']!r}: {first['errmsg']}"
+    ) from error

@@ -1,0 +1,178 @@
+"""Commands about events: `ingest`, `trace`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.tree import Tree
+
+from pipeline.tracing import Step, Trace, as_json, milliseconds, trace
+from workers.cli.context import Exit, Json, cell, err, moment, opened, out, print_json, settings_from
+from workers.ingest import BadLine, Ingested, ingest
+
+SHOWN_BAD_LINES = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("ingest")(ingest_file)
+    app.command("trace")(trace_event)
+
+
+def ingest_file(
+    file: Annotated[
+        Path, typer.Argument(help="NDJSON, one event a line; .gz too; - for standard input.")
+    ],
+    as_json: Json = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Make the events of a file durable and start their chains.
+
+    A bad line is reported with its number and the reason, and the rest goes on; the exit
+    status is then 3. Sending a file twice is harmless.
+    """
+    settings = settings_from()
+    if str(file) != "-" and not file.is_file():
+        err.print(f"[bold red]✗[/] {file}: no such file")
+        raise typer.Exit(Exit.USAGE)
+    bad: list[BadLine] = []
+
+    def report(line: BadLine) -> None:
+        bad.append(line)
+        if len(bad) <= SHOWN_BAD_LINES and not as_json:
+            err.print(f"[red]line {line.number}[/]: {cell(line.reason)}", highlight=False)
+
+    with opened(settings) as app, _progress(quiet=as_json) as progress:
+        task = progress.add_task("ingest", total=None)
+        source = sys.stdin.buffer if str(file) == "-" else file
+        total = ingest(
+            app.dispatcher,
+            app.clock,
+            settings,
+            source,
+            on_bad_line=report,
+            on_progress=lambda done, share: progress.update(
+                task, completed=done, total=round(done / share) if share else None
+            ),
+        )
+    if as_json:
+        print_json(_summary(total, bad))
+    else:
+        _print_summary(total, bad)
+    if bad or total.conflicts:
+        raise typer.Exit(Exit.PARTLY)
+
+
+def _progress(*, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet,
+    )
+
+
+def _summary(total: Ingested, bad: list[BadLine]) -> dict[str, Any]:
+    return {
+        "lines": total.lines,
+        "accepted": total.accepted,
+        "duplicates": total.duplicates,
+        "conflicts": total.conflicts,
+        "conflict_keys": total.conflict_keys,
+        "unhandled": total.unhandled,
+        "seconds": round(total.seconds, 3),
+        "bad": [{"line": line.number, "reason": line.reason} for line in bad],
+    }
+
+
+def _print_summary(total: Ingested, bad: list[BadLine]) -> None:
+    rate = total.lines / total.seconds if total.seconds else 0.0
+    out.print(
+        f"[bold]{total.accepted:,}[/] events accepted, {total.duplicates:,} duplicates, "
+        f"{total.lines:,} lines in {total.seconds:.1f} s ({rate:,.0f}/s)",
+        highlight=False,
+    )
+    if total.conflicts:
+        err.print(
+            f"[red]{total.conflicts:,} events came under an id that is taken, with another "
+            f"content; the first one stays[/]: {', '.join(total.conflict_keys[:5])}",
+            highlight=False,
+        )
+    if total.unhandled:
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in total.unhandled.items())
+        err.print(f"[yellow]stored, but no handler asks for[/]: {kinds}", highlight=False)
+    if bad:
+        err.print(f"[red]{len(bad):,} lines refused[/]", highlight=False)
+
+
+def trace_event(
+    event_id: Annotated[str, typer.Argument(help="The source's id, or event_id@tenant/source.")],
+    as_json_: Json = False,  # noqa: FBT002 - as above
+) -> None:
+    """Show what became of one event: every handler, attempt, timing and write, as a tree."""
+    with opened(settings_from()) as app:
+        found = trace(app.store, app.registry, event_id)
+        if as_json_:
+            print_json([as_json(one) for one in found])
+            return
+        for one in found:
+            out.print(_tree(one))
+
+
+_SIGNS = {
+    "done": "[green]✓ done[/]",
+    "skipped": "[green]✓ nothing to do[/]",
+    "retrying": "[yellow]↻ retrying[/]",
+    "dead": "[red]✗ dead letter[/]",
+    "waiting": "[cyan]… waiting[/]",
+}
+
+
+def _tree(found: Trace) -> Tree:
+    record, event = found.record, found.record.event
+    tree = Tree(f"[bold]{cell(event.key)}[/]  {event.type}", highlight=False)
+    about = [f"entity {event.entity_id}", f"happened {moment(event.occurred_at)}"]
+    if event.seq is not None:
+        about.append(f"sequence {event.seq}")
+    about.append(f"received {moment(record.received_at)}")
+    if record.copies:
+        about.append(f"sent {record.copies + 1} times")
+    if record.conflicts:
+        about.append(f"[red]{record.conflicts} times with another content[/]")
+    tree.add("  ".join(about))
+    for step in found.steps:
+        _branch(tree, step)
+    if not found.steps:
+        tree.add("[yellow]no handler asks for this type of event[/]")
+    return tree
+
+
+def _branch(tree: Tree, step: Step) -> None:
+    line = f"[bold]{step.handler}[/]  {_SIGNS[step.state]}"
+    row, run = step.row, step.run
+    if row is None:
+        branch = tree.add(line)
+    else:
+        line += f"  attempt {row.attempt}  {row.lag_ms:,} ms after receipt"
+        if run is not None:
+            line += f"  read and folded in {milliseconds(run.read_at, row.write_at)} ms"
+        if row.late_ms is not None:
+            line += f"  [yellow]late by {row.late_ms / 1000:,.0f} s of event time[/]"
+        branch = tree.add(line)
+        if row.key is not None:
+            branch.add(f"{step.table}[{cell(row.key)}]".replace("[", r"\[", 1))
+        for written in row.wrote.describe():
+            branch.add(f"  {cell(written)}")
+        if run is not None:
+            branch.add(f"[dim]worker {run.worker}  job {row.job}[/]")
+        if row.error is not None:
+            error = row.error
+            branch.add(f"[red]{error['type']}: {cell(error['message'])}[/] (in {error['stage']})")
+    for child in step.steps:
+        _branch(branch, child)

@@ -1,0 +1,49 @@
+"""The root of the command line: global options, and every command in its place."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from workers.cli import events, processes, tables
+
+app = typer.Typer(
+    name="pipeline",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Sync external systems into MongoDB, event by event, exactly once.
+
+Settings come from the environment (PIPELINE_*) or a .env file. Without PIPELINE_MONGO_URL and
+PIPELINE_REDIS_URL an embedded MongoDB and Redis are started, and kept in PIPELINE_DATA_DIR.
+
+Exit status: 0 done, 1 not found or failed, 2 wrong usage or setting, 3 some input refused,
+4 a server is missing or does not answer.""",
+)
+
+
+@app.callback()
+def options(
+    handlers: Annotated[
+        str | None,
+        typer.Option(
+            help="Modules that declare handlers, comma-separated; instead of PIPELINE_HANDLERS.",
+            metavar="PKG.MODULE[,…]",
+        ),
+    ] = None,
+) -> None:
+    """Options for every command."""
+    if handlers is not None:
+        # Through the environment, so that the processes we start see it too.
+        os.environ["PIPELINE_HANDLERS"] = handlers
+
+
+for module in (processes, events, tables):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
