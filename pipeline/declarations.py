@@ -214,6 +214,4 @@ def _check_names(name: str, table: str) -> None:
     if not _TABLE_NAME.match(table):
         raise DeclarationError(f"{name}: {table!r} is no table name; lower case, digits and _")
     if table in RESERVED_TABLES:
-        raise DeclarationError(
-            f"{name}: the table {table!r} is the framework's own"
-        )
+        raise DeclarationError(f"{name}: the table {table!r} is the framework's own")

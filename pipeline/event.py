@@ -136,10 +136,11 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     The sequence is written with a letter for its number of digits before it, so that 9
     sorts before 10: `a9`, `b10`.
     """
-    moment = occurred_at.strftime("%Y%m%dT%H%M%S")
-    digits = "-" if seq is None else str(seq)
-    width = "" if seq is None else chr(96 + len(digits))
-    return f"{moment}.{occurred_at.microsecond // 1000:03d}~{width}{digits}~{key}"
+    moment = occurred_at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    if seq is None:
+        return f"{moment}~-~{key}"
+    digits = str(seq)
+    return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
 
 
 def encode_payload(payload: dict[str, Any], *, max_bytes: int) -> bytes:

@@ -10,9 +10,10 @@ comes out as it was: from there on nothing can differ any more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from pipeline.declarations import Action
 from pipeline.errors import HandlerFault
@@ -98,13 +99,24 @@ class _LaterEventFailed(Exception):
         self.cause = cause
 
 
-def _base(standing: Standing | None, later: Sequence[Row]) -> tuple[dict[str, Any] | None, str | None]:
+def _base(
+    standing: Standing | None, later: Sequence[Row]
+) -> tuple[dict[str, Any] | None, str | None]:
     """State and order just before the first event to fold."""
     if later:
         return later[0].before, later[0].prev
     if standing:
         return standing.state, standing.order
     return None, None
+
+
+class _Step(NamedTuple):
+    """An event applied: its row, but for the end of its validity, which the next one tells."""
+
+    event: Event
+    prev: str | None
+    state: dict[str, Any]
+    changed: dict[str, Any] | None
 
 
 def _walk(
@@ -120,49 +132,61 @@ def _walk(
     fields, prev = base
     state = _revive(action, fields)
     old = {row.event: row for row in later}
-    pending = sorted([*events, *(known[row.event] for row in later)], key=lambda e: e.order)
+    pending = sorted([*events, *known.values()], key=_order) if later else events
     unapplied = {event.key for event in events}
-    rows: list[Row] = []
+    steps: list[_Step] = []
     settled: Row | None = None
     for event in pending:
         stored = old.get(event.key)
-        if stored is not None and not unapplied and _settled(stored, rows):
+        if stored is not None and not unapplied and _settled(stored, steps):
             settled = stored
             break
         unapplied.discard(event.key)
         try:
-            after, row = _step(action, key, event, state, fields, prev)
-            wrote = _written(row)
+            state_after, after = _apply(action, state, event)
+            changed = _changed(fields, after)
+            if stored is None:
+                folded.wrote[event.key] = _written(after, changed)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             if stored is not None:
                 raise _LaterEventFailed(error) from error
             folded.faults[event.key] = error
             continue
-        rows.append(row)
-        if stored is None:
-            folded.wrote[event.key] = wrote
-        state, fields, prev = after, row.state, event.order
-    _finish(folded, rows, base, standing, settled, old, later)
+        steps.append(_Step(event, prev, after, changed))
+        state, fields, prev = state_after, after, event.order
+    rows = _linked(key, steps, settled)
+    _sort_out(folded, rows, base[1], old)
+    last = later[-1] if settled else (rows[-1] if rows else None)
+    if last is not None:
+        folded.state, folded.order, folded.event_at = last.state, last.order, last.valid_from
+    elif standing is not None:
+        folded.state, folded.order = standing.state, standing.order
     return folded
 
 
-def _settled(stored: Row, rows: list[Row]) -> bool:
+_order: Final = attrgetter("order")
+
+
+def _settled(stored: Row, steps: list[_Step]) -> bool:
     """Whether the row follows on what was folded just as it did before."""
-    return bool(rows) and stored.prev == rows[-1].order and stored.before == rows[-1].state
+    return bool(steps) and stored.prev == steps[-1].event.order and stored.before == steps[-1].state
 
 
-def _finish(
-    folded: Folded,
-    rows: list[Row],
-    base: tuple[dict[str, Any] | None, str | None],
-    standing: Standing | None,
-    settled: Row | None,
-    old: Mapping[str, Row],
-    later: Sequence[Row],
+def _linked(key: str, steps: Sequence[_Step], settled: Row | None) -> list[Row]:
+    """Rows, each valid until the next one's event."""
+    rows: list[Row] = []
+    end = settled.valid_from if settled else None
+    for event, prev, state, changed in reversed(steps):
+        rows.append(Row(key, event.order, event.key, prev, event.occurred_at, end, state, changed))
+        end = event.occurred_at
+    rows.reverse()
+    return rows
+
+
+def _sort_out(
+    folded: Folded, rows: Sequence[Row], base_order: str | None, old: Mapping[str, Row]
 ) -> None:
-    """Link the rows, and sort them into new, rewritten and affected."""
-    ends = [row.valid_from for row in rows[1:]] + [settled.valid_from if settled else None]
-    rows = [replace(row, valid_to=end) for row, end in zip(rows, ends, strict=True)]
+    """Which rows are new, rewritten or affected, and which one before them ends now."""
     for row in rows:
         stored = old.get(row.event)
         if stored is None:
@@ -171,14 +195,8 @@ def _finish(
             folded.rewritten.append(row)
             if (stored.before, stored.state) != (row.before, row.state):
                 folded.affected.append(row)
-    _, base_order = base
     if rows and base_order is not None and rows[0].event not in old:
         folded.closed[row_id(folded.key, base_order)] = rows[0].valid_from
-    last = later[-1] if settled else (rows[-1] if rows else None)
-    if last is not None:
-        folded.state, folded.order, folded.event_at = last.state, last.order, last.valid_from
-    elif standing is not None:
-        folded.state, folded.order = standing.state, standing.order
 
 
 def _revive(action: Action, fields: dict[str, Any] | None) -> State | None:
@@ -187,26 +205,21 @@ def _revive(action: Action, fields: dict[str, Any] | None) -> State | None:
     return action.state.model_validate(fields)
 
 
-def _step(
-    action: Action,
-    key: str,
-    event: Event,
-    state: State | None,
-    fields: dict[str, Any] | None,
-    prev: str | None,
-) -> tuple[State, Row]:
-    """One event more: the state after it, and its row, not yet linked to the next."""
+def _apply(action: Action, state: State | None, event: Event) -> tuple[State, dict[str, Any]]:
+    """The state after the event, as the handler and as MongoDB know it."""
     after = action.function(state, event)
     if not isinstance(after, State):
         raise HandlerFault(f"{action.name} returned {after!r}; a fold returns its state")
-    now = after.stored()
-    changed = None
-    if fields is not None:
-        changed = {name: old for name, old in fields.items() if now[name] != old}
-    return after, Row(key, event.order, event.key, prev, event.occurred_at, None, now, changed)
+    return after, after.stored()
 
 
-def _written(row: Row) -> Update:
-    """The fields that the row's event set; raises UpdateError for what MongoDB can't hold."""
-    names = row.state if row.changed is None else row.changed
-    return assign({name: row.state[name] for name in names})
+def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any] | None:
+    """Old values of the fields that differ; None where there was no document."""
+    if before is None:
+        return None
+    return {name: value for name, value in before.items() if after[name] != value}
+
+
+def _written(after: dict[str, Any], changed: dict[str, Any] | None) -> Update:
+    """The fields that an event set; raises UpdateError for what MongoDB can't hold."""
+    return assign(after if changed is None else {name: after[name] for name in changed})

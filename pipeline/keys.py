@@ -97,7 +97,10 @@ def _part(name: str, template: str, state: type[State] | None) -> Part:
                 f"{did_you_mean(path, state.model_fields)}"
             )
         return lambda _event, after: getattr(after, path)
-    choices = [*ENVELOPE_FIELDS, *([f"after.{field}" for field in state.model_fields] if state else [])]
+    choices = [
+        *ENVELOPE_FIELDS,
+        *([f"after.{field}" for field in state.model_fields] if state else []),
+    ]
     raise DeclarationError(
         f"key {template!r}: nothing is called {name!r}{did_you_mean(name, choices)}"
     )

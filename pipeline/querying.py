@@ -51,7 +51,9 @@ def query(
     if key is not None:
         wanted.append({"_id": key})
     if tenant is not None:
-        wanted.append({"$or": [{"_id": tenant}, {"_id": {"$gte": f"{tenant}:", "$lt": f"{tenant};"}}]})
+        wanted.append(
+            {"$or": [{"_id": tenant}, {"_id": {"$gte": f"{tenant}:", "$lt": f"{tenant};"}}]}
+        )
     matching = {"$and": wanted} if wanted else {}
     return store.find(table, matching, limit=min(limit, MOST_ROWS))
 

@@ -31,6 +31,8 @@ JOB_SECONDS: Final = 600
 RESULT_SECONDS: Final = 60
 FAILURE_SECONDS: Final = 30 * 24 * 3600
 QUEUED_SECONDS: Final = 7 * 24 * 3600
+WORKER_SECONDS: Final = 60
+"""How long RQ keeps a silent worker; an idle one waits for jobs a little less, and speaks."""
 LISTED: Final = 20_000
 """Longest queue whose list is read whole to see which jobs are in it."""
 
@@ -44,10 +46,16 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
         Unavailable: nothing answers there, or it refuses us.
     """
     connection = Redis.from_url(
-        url, socket_connect_timeout=timeout_seconds, health_check_interval=30
+        url,
+        socket_connect_timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        health_check_interval=30,
     )
     try:
         connection.ping()
+        # A worker waits for jobs longer than this timeout, and RQ raises it for the
+        # connections made from now on; the one that is open would break off each wait.
+        connection.connection_pool.disconnect()
     except RedisError as error:
         connection.close()
         raise Unavailable(f"Redis does not answer within {timeout_seconds} s: {error}") from None
@@ -170,6 +178,7 @@ class BatchWorker(SimpleWorker):
             name=name,
             serializer=JSONSerializer,
             prepare_for_work=True,
+            worker_ttl=WORKER_SECONDS,
         )
         self.on_job: Callable[[str | None], None] = lambda _job: None
 

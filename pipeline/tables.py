@@ -25,6 +25,7 @@ CODEC: Final[CodecOptions[Document]] = CodecOptions(
 )
 """Moments come back aware and in UTC; Decimal goes in and comes out as Decimal128."""
 
+
 class Table(Protocol):
     """Documents by `_id`.
 

@@ -8,15 +8,13 @@ as the state after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The state of one document from one event to the next.
 
     Attributes:
@@ -47,7 +45,24 @@ class Row:
     @property
     def before(self) -> Fields | None:
         """The document's fields before the event; None where it did not exist."""
-        return None if self.changed is None else {**self.state, **self.changed}
+        return before_of(self.state, self.changed)
+
+    @property
+    def transition(self) -> Transition:
+        """What the row's event changed."""
+        return Transition(self.before, self.state)
+
+
+class Transition(NamedTuple):
+    """The two sides of a change: a document's fields before (None: new) and after an event."""
+
+    before: Fields | None
+    after: Fields
+
+
+def before_of(state: Fields, changed: Fields | None) -> Fields | None:
+    """The fields before an event, from those after it and the old values it changed."""
+    return None if changed is None else {**state, **changed}
 
 
 def row_id(key: str, order: str) -> str:

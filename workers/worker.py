@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 
@@ -13,6 +14,9 @@ from pipeline.declarations import Lane
 from pipeline.queue import BatchWorker, Heartbeats
 from workers.bootstrap import Application, process_name
 
+GC_THRESHOLDS = (20_000, 20, 50)
+"""A batch makes many thousands of objects at once and drops them together."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -22,6 +26,10 @@ def run(app: Application, role: str) -> None:
     jobs.bind(app.executor(name))
     # RQ makes worker names part of keys, where a colon would mislead its own commands.
     worker = BatchWorker(app.redis, name=name.replace(":", "-"), lanes=list(Lane))
+    # What the start has made stays; the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     with _Pulse(app.heartbeats, name, app.settings.lease_seconds) as pulse:
         worker.on_job = pulse.running
         log.info("worker_started", lanes=[lane.value for lane in Lane])

@@ -6,10 +6,9 @@ Updates to the same document within a batch are merged to one write.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.declarations import Action, Observer
 from pipeline.errors import HandlerFault, NotFound
@@ -17,12 +16,11 @@ from pipeline.event import Event
 from pipeline.executor.plan import Plan, Result, Run
 from pipeline.state import Change, State
 from pipeline.store import EventRecord, LedgerState, Records
-from pipeline.temporal import Row, row_id
+from pipeline.temporal import Transition, row_id
 from pipeline.updates import Update, set_on_insert
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one event adds to one document.
 
     Attributes:
@@ -33,7 +31,7 @@ class Contribution:
 
     key: str | None
     wrote: Update
-    identity: Callable[[], dict[str, Any]] = field(default=dict, compare=False)
+    identity: Callable[[], dict[str, Any]] = dict
 
 
 NOTHING: Final = Contribution(None, Update.nothing())
@@ -59,37 +57,35 @@ def plan_observer(tx: Records, observer: Observer, records: Mapping[str, EventRe
         event: row_id(root.key(record.event), record.event.order)
         for event, record in records.items()
     }
-    rows = tx.history(root.history).rows(ids.values())
+    transitions = tx.history(root.history).transitions(ids.values())
     merger = _Merger(observer.table)
     for key, record in records.items():
-        row = rows.get(ids[key])
+        transition = transitions.get(ids[key])
         try:
-            if row is None:
+            if transition is None:
                 raise NotFound(f"{root.name} has left no row for {key} in {root.history}")
-            merger.add(record.event, contribution(observer, row, record.event))
+            merger.add(record.event, contribution(observer, transition, record.event))
         except Exception as error:  # noqa: BLE001 - as above
             merger.faults[key] = error
     return merger.plan()
 
 
-def contribution(observer: Observer, row: Row, event: Event) -> Contribution:
+def contribution(observer: Observer, transition: Transition, event: Event) -> Contribution:
     """What the observer adds for one event, given what the event changed.
 
     Raises:
         Exception: whatever the handler raises, or that its result can't be used.
     """
-    change = change_of(observer.root, row)
+    change = change_of(observer.root, transition)
     return _checked(observer, observer.function(change, event), event, change.after)
 
 
-def change_of(action: Action, row: Row) -> Change[State]:
-    """The change that a temporal row records."""
+def change_of(action: Action, transition: Transition) -> Change[State]:
+    """The change that a handler sees."""
     assert action.state is not None, "only a fold has temporal rows"
-    before = row.before
-    return Change(
-        before=None if before is None else action.state.model_validate(before),
-        after=action.state.model_validate(row.state),
-    )
+    before, after = transition
+    revive = action.state.model_validate
+    return Change(before=None if before is None else revive(before), after=revive(after))
 
 
 def _checked(

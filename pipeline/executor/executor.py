@@ -99,7 +99,9 @@ class Executor:
             raise HandlerFault(f"job {job} does not hold the events that its id was made from")
         started = self._clock.monotonic()
         try:
-            outcome = self._store.transact(lambda tx, attempt: self._attempt(tx, handler, batch, attempt))
+            outcome = self._store.transact(
+                lambda tx, attempt: self._attempt(tx, handler, batch, attempt)
+            )
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one event is at fault; which one is found by halving
@@ -183,9 +185,7 @@ class Executor:
         allowed = handler.max_attempts or self._settings.max_attempts
         dead = run.attempt >= allowed
         state = LedgerState.DEAD if dead else LedgerState.RETRYING
-        tx.ledger.put(
-            [run.row(handler, record, Result(state, error=described(error, stage)))]
-        )
+        tx.ledger.put([run.row(handler, record, Result(state, error=described(error, stage)))])
         retry = Batch.of(handler.name, [record.event.key], handler.lane, attempt=run.attempt)
         due_at = None if dead else run.write_at + backoff.delay(run.attempt)
         tx.batches.add([retry], created_at=run.write_at, due_at=due_at)

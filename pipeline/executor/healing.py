@@ -77,12 +77,12 @@ class Healer:
         if stood is not None and stood.state in FINAL:
             old = Contribution(stood.key, stood.wrote)
         try:
-            new = contribution(observer, row, record.event)
+            new = contribution(observer, row.transition, record.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             new = NOTHING
             self._refuse(observer, record, error)
         else:
-            if stood is not None and new == old and stood.state in FINAL:
+            if stood is not None and new[:2] == old[:2] and stood.state in FINAL:
                 return
             self._record(observer, record, stood, new)
         self._correct(observer, record, old, new)
@@ -100,9 +100,7 @@ class Healer:
     def _refuse(self, observer: Observer, record: EventRecord, error: Exception) -> None:
         fault = Result(LedgerState.RETRYING, error=described(error, "heal"))
         self._rows.append(self._run.row(observer, record, fault))
-        self._retries.append(
-            Batch.of(observer.name, [record.event.key], observer.lane, attempt=1)
-        )
+        self._retries.append(Batch.of(observer.name, [record.event.key], observer.lane, attempt=1))
 
     def _correct(
         self, observer: Observer, record: EventRecord, old: Contribution, new: Contribution
@@ -131,7 +129,8 @@ class Healer:
         documents = self._tx.table(table)
         documents.apply(
             {
-                key: correction.delta | self._run.stamped(correction.latest, correction.contributions)
+                key: correction.delta
+                | self._run.stamped(correction.latest, correction.contributions)
                 for key, correction in corrections.items()
             }
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from pipeline.declarations import Handler
 from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
@@ -14,6 +14,8 @@ from pipeline.updates import Update, assign, inc, maximum
 
 TRACEBACK_CHARACTERS: Final = 4000
 MILLISECONDS: Final = 1000
+MILLISECOND: Final = timedelta(milliseconds=1)
+NOTHING_WRITTEN: Final = Update.nothing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,18 @@ class Run:
             attempt=self.attempt,
             job=self.job,
             write_at=self.write_at,
-            lag_ms=round((self.write_at - record.received_at).total_seconds() * MILLISECONDS),
+            lag_ms=(self.write_at - record.received_at) // MILLISECOND,
             late_ms=result.late_ms,
             error=result.error,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What the handler did for one event."""
 
     state: LedgerState
     key: str | None = None
-    wrote: Update = field(default_factory=Update.nothing)
+    wrote: Update = NOTHING_WRITTEN
     late_ms: int | None = None
     error: dict[str, str] | None = None
 

@@ -56,9 +56,7 @@ def _standing(document: Document) -> Standing:
     return Standing(state, document["_sync"]["order"])
 
 
-def _late(
-    by_key: Mapping[str, list[Event]], standings: Mapping[str, Standing]
-) -> dict[str, str]:
+def _late(by_key: Mapping[str, list[Event]], standings: Mapping[str, Standing]) -> dict[str, str]:
     """Documents that have seen a later event than one of the batch: from which order on."""
     return {
         key: events[0].order

@@ -7,15 +7,14 @@ the same id. Both are written in the transaction that makes the event durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from bson.binary import Binary
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
 
 INDEXES: Final = {
@@ -25,8 +24,7 @@ INDEXES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
+class EventRecord(NamedTuple):
     """An event as it is stored: the event, when we received it, and how often."""
 
     event: Event
@@ -49,13 +47,10 @@ class Events:
         Matches nothing; a key that exists raises DuplicateKeyError and, in a transaction,
         undoes all of it: the first writer of a key wins.
         """
-        self._payloads.insert_many(
-            [{"_id": event.key, "body": Binary(body)} for event, body in events],
-            session=self._session,
-        )
-        self._events.insert_many(
-            [_metadata(event, received_at) for event, _ in events], session=self._session
-        )
+        bodies = [{"_id": event.key, "body": body} for event, body in events]
+        metadata = [_metadata(event, received_at) for event, _ in events]
+        insert(self._payloads, bodies, self._session)
+        insert(self._events, metadata, self._session)
 
     def load(self, keys: Collection[str]) -> dict[str, EventRecord]:
         """The events of these keys, by key; unknown keys are absent.
@@ -72,12 +67,14 @@ class Events:
 
         return {
             record.event.key: record
-            for doc in self._events.find(among, session=self._session)
+            for doc in self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
             for record in (_record(doc, payload),)
         }
 
     def _bodies(self, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        found = self._payloads.find({"_id": {"$in": list(keys)}}, session=self._session)
+        found = self._payloads.find(
+            {"_id": {"$in": list(keys)}}, session=self._session, batch_size=ROUND_TRIP
+        )
         return ((doc["_id"], doc["body"]) for doc in found)
 
     def known(self, keys: Collection[str]) -> set[str]:
@@ -145,9 +142,7 @@ def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
     }
 
 
-def _record(
-    doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]
-) -> EventRecord:
+def _record(doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) -> EventRecord:
     received_at = doc.pop("received_at")
     copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
     key = doc["key"] = doc.pop("_id")

@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from pipeline.temporal import Row, row_id
+from pipeline.store.commands import ROUND_TRIP, insert
+from pipeline.temporal import Row, Transition, before_of, row_id
 
 Document = dict[str, Any]
 
@@ -28,10 +29,18 @@ class History:
         self._rows = database[table]
         self._session = session
 
-    def rows(self, ids: Collection[str]) -> dict[str, Row]:
-        """The rows of these ids, by id; absent ones are absent."""
-        found = self._rows.find({"_id": {"$in": list(ids)}}, session=self._session)
-        return {doc["_id"]: _row(doc) for doc in found}
+    def transitions(self, ids: Collection[str]) -> dict[str, Transition]:
+        """What the events of these rows changed, by row id; absent rows are absent."""
+        found = self._rows.find(
+            {"_id": {"$in": list(ids)}},
+            {"state": 1, "changed": 1},
+            session=self._session,
+            batch_size=ROUND_TRIP,
+        )
+        return {
+            doc["_id"]: Transition(before_of(doc["state"], doc["changed"]), doc["state"])
+            for doc in found
+        }
 
     def later_than(self, orders: Mapping[str, str]) -> dict[str, list[Row]]:
         """For each document key, its rows later than the given order, in order."""
@@ -42,7 +51,10 @@ class History:
             for key, order in orders.items()
         ]
         later: dict[str, list[Row]] = {key: [] for key in orders}
-        for doc in self._rows.find({"$or": ranges}, session=self._session):
+        found = self._rows.find(
+            {"$or": ranges}, {"_sync": 0}, session=self._session, batch_size=ROUND_TRIP
+        )
+        for doc in found:
             later[doc["key"]].append(_row(doc))
         for rows in later.values():
             rows.sort(key=lambda row: row.order)
@@ -70,8 +82,12 @@ class History:
             closed: by row id, when its validity ends.
             stamp: read and write times, kept with every row written.
         """
-        writes: list[Any] = [InsertOne(_document(row, stamp)) for row in new]
-        writes += [ReplaceOne({"_id": row.id}, _document(row, stamp)) for row in rewritten]
+        documents = [_document(row, stamp) for row in new]
+        if documents:
+            insert(self._rows, documents, self._session)
+        writes: list[Any] = [
+            ReplaceOne({"_id": row.id}, _document(row, stamp)) for row in rewritten
+        ]
         writes += [
             UpdateOne({"_id": row}, {"$set": {"valid_to": end}}) for row, end in closed.items()
         ]

@@ -8,15 +8,15 @@ effects exactly-once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.updates import Update
 
 INDEXES: Final = {
@@ -58,8 +58,7 @@ class LedgerState(StrEnum):
 FINAL: Final = (LedgerState.DONE, LedgerState.SKIPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
+class LedgerRow(NamedTuple):
     """What one handler did for one event.
 
     Attributes:
@@ -96,7 +95,7 @@ class LedgerRow:
     def with_contribution(self, key: str | None, wrote: Update) -> LedgerRow:
         """The same row with another contribution, after a correction."""
         state = LedgerState.DONE if key else LedgerState.SKIPPED
-        return replace(self, key=key, wrote=wrote, state=state, error=None)
+        return self._replace(key=key, wrote=wrote, state=state, error=None)
 
 
 def row_id(event: str, handler: str) -> str:
@@ -117,7 +116,7 @@ class Ledger:
         This is the check against a second effect: the first transaction to commit wins.
         """
         if rows:
-            self._ledger.insert_many([_document(row) for row in rows], session=self._session)
+            insert(self._ledger, [_document(row) for row in rows], self._session)
 
     def put(self, rows: Iterable[LedgerRow]) -> None:
         """Write rows whether or not they exist; of two transactions the second conflicts."""
@@ -127,7 +126,9 @@ class Ledger:
 
     def rows(self, ids: Collection[str]) -> dict[str, LedgerRow]:
         """The rows of these ids, by id; absent ones are absent."""
-        found = self._ledger.find({"_id": {"$in": list(ids)}}, session=self._session)
+        found = self._ledger.find(
+            {"_id": {"$in": list(ids)}}, session=self._session, batch_size=ROUND_TRIP
+        )
         return {doc["_id"]: _row(doc) for doc in found}
 
     def of_event(self, event: str) -> list[LedgerRow]:

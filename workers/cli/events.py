@@ -11,7 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.tree import Tree
 
 from pipeline.tracing import Step, Trace, as_json, milliseconds, trace
-from workers.cli.context import Exit, Json, cell, err, moment, opened, out, print_json, settings_from
+from workers.cli.context import (
+    Exit,
+    Json,
+    cell,
+    err,
+    moment,
+    opened,
+    out,
+    print_json,
+    settings_from,
+)
 from workers.ingest import BadLine, Ingested, ingest
 
 SHOWN_BAD_LINES = 10

@@ -1,0 +1,135 @@
+"""What demo and benchmarks share: running processes, and feeding them without drowning them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from pipeline import Event
+from pipeline.clock import SystemClock
+from pipeline.dispatch import Receipt
+from pipeline.settings import Settings
+from workers.bootstrap import Application, Servers
+from workers.supervisor import Supervisor
+
+AHEAD: Final = 40
+"""Most jobs that may wait in the lanes before the next batch is submitted."""
+POLL_SECONDS: Final = 0.02
+START_SECONDS: Final = 60.0
+
+Tick = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Fed:
+    """What was submitted.
+
+    Attributes:
+        started: monotonic time of the first submission.
+        submitted: events, repeated ones included.
+        accepted: events that were new.
+        duplicates: events that were there before.
+        others: events that conflicted, or were rejected; none are expected.
+        sample: keys of some of the accepted events, evenly spread.
+    """
+
+    started: float
+    submitted: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    others: int = 0
+    sample: list[str] = field(default_factory=list)
+
+    def add(self, receipt: Receipt) -> None:
+        """Count a receipt in."""
+        self.accepted += len(receipt.accepted)
+        self.duplicates += len(receipt.duplicates)
+        self.others += len(receipt.conflicts) + len(receipt.rejected)
+
+
+@contextmanager
+def processes(settings: Settings, where: Servers, *, sweeper: bool = True) -> Iterator[Supervisor]:
+    """Workers, and a sweeper, as `pipeline up` runs them; stopped in order at the end."""
+    environment = where.environment() | {
+        "PIPELINE_DATABASE": settings.database,
+        "PIPELINE_DATA_DIR": str(settings.data_dir.absolute()),
+    }
+    supervisor = Supervisor(SystemClock(), settings.data_dir / "logs", environment)
+    for number in range(1, settings.workers + 1):
+        supervisor.add(f"worker-{number}", "worker", "--name", f"worker-{number}")
+    if sweeper:
+        supervisor.add("sweeper", "sweeper")
+    try:
+        supervisor.tend()
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def wait_for_workers(app: Application, supervisor: Supervisor) -> None:
+    """Wait until every worker has given a sign of life.
+
+    Raises:
+        TimeoutError: they don't; their logs say why.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while len(app.heartbeats.running()) < app.settings.workers:
+        if time.monotonic() > deadline:
+            logs = app.settings.data_dir / "logs"
+            raise TimeoutError(f"the workers did not start; see {logs}")
+        supervisor.tend()
+        time.sleep(POLL_SECONDS)
+
+
+def feed(
+    app: Application,
+    events: Iterable[Event],
+    *,
+    on_batch: Callable[[Fed], None] = lambda _fed: None,
+    tick: Tick = lambda: None,
+    sample_every: int = 1,
+) -> Fed:
+    """Submit events in batches, and never be more than `AHEAD` jobs ahead of the workers.
+
+    Args:
+        app: takes the events.
+        events: to submit.
+        on_batch: told after each batch.
+        tick: called again and again while we wait.
+        sample_every: of so many accepted events one is kept in the sample.
+    """
+    remaining = iter(events)
+    batch = list(islice(remaining, app.settings.batch_size))
+    fed = Fed(started=time.monotonic())
+    while batch:
+        while sum(app.queue.lengths().values()) > AHEAD:
+            tick()
+            time.sleep(POLL_SECONDS)
+        receipt = app.dispatcher.submit(batch)
+        fed.sample += receipt.accepted[-fed.accepted % sample_every :: sample_every]
+        fed.add(receipt)
+        fed.submitted += len(batch)
+        on_batch(fed)
+        tick()
+        batch = list(islice(remaining, app.settings.batch_size))
+    return fed
+
+
+def wait_until_idle(app: Application, *, tick: Tick = lambda: None) -> float:
+    """Wait until nothing is left to be done; returns the monotonic time of that."""
+    while not app.store.records.batches.idle():
+        tick()
+        time.sleep(POLL_SECONDS)
+    return time.monotonic()
+
+
+def percentiles(values: Iterable[float], *shares: float) -> list[float]:
+    """The values below which these shares of all values lie; zero where there are none."""
+    ranked = sorted(values)
+    if not ranked:
+        return [0.0 for _ in shares]
+    return [ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in shares]
