@@ -8,7 +8,6 @@ compares every document with a recalculation of the raw file by pandas.
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
 import time
@@ -32,19 +31,17 @@ from rich.progress import (
 
 from benchmarks import flights, report
 from benchmarks.feeding import Fed, feed, processes, wait_for_workers, wait_until_idle
+from benchmarks.places import MARK, PlaceTakenError, claim_folder, ensure_alone
 from pipeline.settings import Settings
 from workers import logs
 from workers.bootstrap import Application, Servers, application, process_name, servers
 from workers.cli.context import explained
-from workers.embedded import EmbeddedMongo
 
 EVENTS: Final = "100000"
 """So many that the whole takes about a minute on two cores."""
 SEED: Final = 2013
 SAMPLE: Final = 4_000
 TICK_SECONDS: Final = 0.25
-MARK: Final = "demo.json"
-"""In a data folder that the demo has made, and so may wipe: what was run there last."""
 INTERRUPTED: Final = 130
 
 out = Console()
@@ -78,6 +75,8 @@ def main(
     try:
         with explained():
             figures = _demo(_plan(events, seed), keep=keep)
+    except PlaceTakenError as error:
+        _refuse(str(error))
     except KeyboardInterrupt:
         out.print("ended; all processes are stopped", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
@@ -114,7 +113,7 @@ def _demo(plan: Plan, *, keep: bool) -> dict[str, Any]:
         soft_wrap=True,
     )
     with servers(settings) as where, application(settings, where) as app:
-        _ensure_alone(app)
+        ensure_alone(app)
         stored = max(before, plan.flights)
         (settings.data_dir / MARK).write_text(json.dumps({"flights": stored}))
         injected = flights.Injected()
@@ -134,28 +133,14 @@ def _demo(plan: Plan, *, keep: bool) -> dict[str, Any]:
 def _fresh(settings: Settings, *, keep: bool) -> tuple[Settings, int]:
     """Settings with a folder and a database of the demo's own, and the flights kept in it."""
     folder = settings.data_dir / "demo"
-    mark = folder / MARK
-    if folder.exists() and any(folder.iterdir()) and not mark.is_file():
-        _refuse(f"{folder} was not made by the demo; move it, or name another PIPELINE_DATA_DIR")
-    if EmbeddedMongo.running_address(folder) is not None:
-        _refuse(f"a server is running on {folder}: is another demo under way?")
-    kept = json.loads(mark.read_text())["flights"] if keep and mark.is_file() else 0
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps({"flights": kept}))
+    mark = claim_folder(folder, wipe=not keep)
+    kept = json.loads(mark.read_text() or "{}").get("flights", 0)
     changes: dict[str, Any] = {"data_dir": folder, "log_level": "warning"}
     if settings.mongo_url is not None:
         # A server of the user's own: nothing there is wiped, so each run gets a database.
         changes["database"] = f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S}"
         kept = 0
     return settings.model_copy(update=changes), kept
-
-
-def _ensure_alone(app: Application) -> None:
-    """Another pipeline's workers would take our jobs, and ours would take its."""
-    if app.heartbeats.running() or any(app.queue.lengths().values()):
-        _refuse("this Redis is in use by another pipeline; the demo needs one of its own")
 
 
 def _run(

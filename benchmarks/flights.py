@@ -182,7 +182,7 @@ def facts_of(flight: Flight) -> list[Fact]:
     return facts
 
 
-def disorder(  # noqa: PLR0913 - each is a figure the demo names
+def disorder(
     events: Iterable[Event],
     seed: int,
     *,

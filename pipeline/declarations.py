@@ -51,26 +51,33 @@ class Handler:
 
 @dataclass(frozen=True, eq=False)
 class Action(Handler):
-    """A handler that an event reaches first, and that must be accounted for.
-
-    With a `state` it is a *fold*: `(state or None, event) -> state`, and `history` names
-    its temporal table. Without one it is *commutative*: `(event) -> Update or None`.
-    """
+    """A handler that an event reaches first, and that must be accounted for."""
 
     on: tuple[str, ...]
-    state: type[State] | None
-    history: str | None
 
     lane: ClassVar[Lane] = Lane.ACTIONS
 
-    @property
-    def fold(self) -> bool:
-        """Whether it reads the state it changes."""
-        return self.state is not None
+
+@dataclass(frozen=True, eq=False)
+class Commutative(Action):
+    """An action that reads nothing: `(event) -> Update or None`. Order can't matter to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold(Action):
+    """An action that changes the state it reads: `(state or None, event) -> state`.
+
+    Attributes:
+        state: the model of the state.
+        history: the temporal table that keeps every change.
+    """
+
+    state: type[State]
+    history: str
 
     @property
-    def root(self) -> Action:
-        """The action at the head of the chain: itself."""
+    def root(self) -> Fold:
+        """The fold at the head of the chain: itself."""
         return self
 
 
@@ -78,13 +85,13 @@ class Action(Handler):
 class Observer(Handler):
     """A handler that sees what a fold changed: `(change, event) -> Update or None`."""
 
-    after: Action | Observer
+    after: Fold | Observer
 
     lane: ClassVar[Lane] = Lane.OBSERVERS
 
     @property
-    def root(self) -> Action:
-        """The action at the head of the chain."""
+    def root(self) -> Fold:
+        """The fold at the head of the chain."""
         return self.after.root
 
 
@@ -116,19 +123,12 @@ def action(
         state = _fold_state(name, function)
         if state is None and history is not None:
             raise DeclarationError(f"{name}: only a fold, (state, event) -> state, has a history")
-        temporal = (history or f"{table}_changes") if state else None
-        if temporal is not None:
-            _check_names(name, temporal)
-        return Action(
-            name=name,
-            function=function,
-            table=table,
-            key=KeyTemplate(key),
-            max_attempts=max_attempts,
-            on=(on,) if isinstance(on, str) else on,
-            state=state,
-            history=temporal,
-        )
+        template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
+        if state is None:
+            return Commutative(name, function, table, template, max_attempts, types)
+        temporal = history or f"{table}_changes"
+        _check_names(name, temporal)
+        return Fold(name, function, table, template, max_attempts, types, state, temporal)
 
     return declare
 
@@ -136,7 +136,7 @@ def action(
 def observer(
     name: str,
     *,
-    after: Action | Observer,
+    after: Handler,
     table: str,
     key: str,
     max_attempts: int | None = None,
@@ -156,14 +156,14 @@ def observer(
 
     def declare(function: Callable[..., Any]) -> Observer:
         _check_names(name, table)
-        if not isinstance(after, Handler):
-            raise DeclarationError(f"{name}: after= takes a handler, not {after!r}")
-        state = after.root.state
-        if state is None:
+        if isinstance(after, Commutative):
             raise DeclarationError(
-                f"{name}: {after.root.name} is commutative and reads no state, so there is no "
+                f"{name}: {after.name} is commutative and reads no state, so there is no "
                 f"change to observe; declare an action on the same events instead"
             )
+        if not isinstance(after, Fold | Observer):
+            raise DeclarationError(f"{name}: after= takes a handler, not {after!r}")
+        state = after.root.state
         _check_arity(name, function, 2, "(change, event)")
         if table in (after.root.table, after.root.history):
             raise DeclarationError(f"{name}: {table} belongs to the fold {after.root.name}")

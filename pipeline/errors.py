@@ -7,6 +7,8 @@
      ├── UnknownHandler        a job names a handler that no loaded module declares
      ├── HandlerFault          a handler's result can't be used for this event
      ├── NotFound              nothing is stored under that id
+     ├── EventFailed           an event failed in its handler; that is recorded
+     ├── JobRefused            a job calls something that is not the entry point
      └── Unavailable           a server did not answer within the time allowed
 
 The docstring is the default message; what went wrong stays in attributes.
@@ -54,6 +56,14 @@ class HandlerFault(PipelineError):
 
 class NotFound(PipelineError):
     """Nothing is stored under that id."""
+
+
+class EventFailed(PipelineError):
+    """An event failed in its handler; it is recorded, and tried again or left to a person."""
+
+
+class JobRefused(PipelineError):
+    """The job calls something that is not the pipeline's entry point."""
 
 
 class Unavailable(PipelineError):

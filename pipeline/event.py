@@ -9,8 +9,8 @@ Python and MongoDB agree on them without a conversion.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
 import pydantic_core

@@ -15,7 +15,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from pipeline.declarations import Action
+from pipeline.declarations import Fold
 from pipeline.errors import HandlerFault
 from pipeline.event import Event
 from pipeline.state import State
@@ -31,13 +31,40 @@ class Standing:
     order: str
 
 
+class Past(NamedTuple):
+    """What is known of a document before new events are folded into it.
+
+    Attributes:
+        standing: the document as it stands, or None where there is none.
+        later: its rows later than the first of the new events, in order.
+        known: the events of these rows, by key.
+    """
+
+    standing: Standing | None
+    later: Sequence[Row]
+    known: Mapping[str, Event]
+
+    @property
+    def base(self) -> tuple[dict[str, Any] | None, str | None]:
+        """State and order just before the first event to fold."""
+        if self.later:
+            return self.later[0].before, self.later[0].prev
+        if self.standing:
+            return self.standing.state, self.standing.order
+        return None, None
+
+    def without_later(self) -> Past:
+        """The same document, for events that come after all it has seen."""
+        return Past(self.standing, (), {})
+
+
 @dataclass(slots=True)
 class Folded:
     """What folding some events into one document comes to.
 
     Attributes:
         key: the document's id.
-        state: its fields afterwards; None where nothing could be applied.
+        state: its fields afterwards; None where no event could be applied.
         order: order of the last event in it.
         event_at: time of that event.
         new: rows to insert.
@@ -60,35 +87,27 @@ class Folded:
     faults: dict[str, Exception] = field(default_factory=dict)
 
 
-def fold(
-    action: Action,
-    key: str,
-    standing: Standing | None,
-    later: Sequence[Row],
-    events: Sequence[Event],
-    known: Mapping[str, Event],
-) -> Folded:
+def fold(action: Fold, key: str, past: Past, events: Sequence[Event]) -> Folded:
     """Fold events into one document.
 
     Args:
-        action: a fold.
+        action: the fold.
         key: the document's id.
-        standing: the document as it stands, or None where there is none.
-        later: the document's rows later than the first of the events, in order.
+        past: what is known of the document.
         events: new events of this document, in order.
-        known: the events of the `later` rows, by key.
 
     Returns:
         What to write. An event that the handler refuses is a fault and leaves no trace; where
         a late event makes a later one fail, the late ones are the faults.
     """
-    base, base_order = _base(standing, later)
     try:
-        return _walk(action, key, standing, (base, base_order), later, events, known)
+        return _walk(action, key, past, events)
     except _LaterEventFailed as failed:
-        in_order = [e for e in events if not later or e.order > later[-1].order]
-        folded = fold(action, key, standing, [], in_order, known)
-        folded.faults |= {e.key: failed.cause for e in events if e not in in_order}
+        newest = past.later[-1].order
+        in_order = [event for event in events if event.order > newest]
+        folded = _walk(action, key, past.without_later(), in_order)
+        late = (event.key for event in events if event.order < newest)
+        folded.faults |= dict.fromkeys(late, failed.cause)
         return folded
 
 
@@ -97,17 +116,6 @@ class _LaterEventFailed(Exception):
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
-
-
-def _base(
-    standing: Standing | None, later: Sequence[Row]
-) -> tuple[dict[str, Any] | None, str | None]:
-    """State and order just before the first event to fold."""
-    if later:
-        return later[0].before, later[0].prev
-    if standing:
-        return standing.state, standing.order
-    return None, None
 
 
 class _Step(NamedTuple):
@@ -119,20 +127,12 @@ class _Step(NamedTuple):
     changed: dict[str, Any] | None
 
 
-def _walk(
-    action: Action,
-    key: str,
-    standing: Standing | None,
-    base: tuple[dict[str, Any] | None, str | None],
-    later: Sequence[Row],
-    events: Sequence[Event],
-    known: Mapping[str, Event],
-) -> Folded:
+def _walk(action: Fold, key: str, past: Past, events: Sequence[Event]) -> Folded:
     folded = Folded(key)
-    fields, prev = base
-    state = _revive(action, fields)
-    old = {row.event: row for row in later}
-    pending = sorted([*events, *known.values()], key=_order) if later else events
+    fields, prev = base = past.base
+    state = None if fields is None else action.state.model_validate(fields)
+    old = {row.event: row for row in past.later}
+    pending = sorted([*events, *past.known.values()], key=_order) if old else events
     unapplied = {event.key for event in events}
     steps: list[_Step] = []
     settled: Row | None = None
@@ -147,7 +147,7 @@ def _walk(
             changed = _changed(fields, after)
             if stored is None:
                 folded.wrote[event.key] = _written(after, changed)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+        except Exception as error:
             if stored is not None:
                 raise _LaterEventFailed(error) from error
             folded.faults[event.key] = error
@@ -156,11 +156,9 @@ def _walk(
         state, fields, prev = state_after, after, event.order
     rows = _linked(key, steps, settled)
     _sort_out(folded, rows, base[1], old)
-    last = later[-1] if settled else (rows[-1] if rows else None)
-    if last is not None:
+    if rows:
+        last = past.later[-1] if settled else rows[-1]
         folded.state, folded.order, folded.event_at = last.state, last.order, last.valid_from
-    elif standing is not None:
-        folded.state, folded.order = standing.state, standing.order
     return folded
 
 
@@ -199,13 +197,7 @@ def _sort_out(
         folded.closed[row_id(folded.key, base_order)] = rows[0].valid_from
 
 
-def _revive(action: Action, fields: dict[str, Any] | None) -> State | None:
-    if fields is None or action.state is None:
-        return None
-    return action.state.model_validate(fields)
-
-
-def _apply(action: Action, state: State | None, event: Event) -> tuple[State, dict[str, Any]]:
+def _apply(action: Fold, state: State | None, event: Event) -> tuple[State, dict[str, Any]]:
     """The state after the event, as the handler and as MongoDB know it."""
     after = action.function(state, event)
     if not isinstance(after, State):

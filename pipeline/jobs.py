@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.errors import PipelineError
+from pipeline.errors import JobRefused, PipelineError
 from pipeline.executor import Executor
-from pipeline.queue import JobRefused
 
 _bound: list[Executor] = []
 

@@ -57,7 +57,7 @@ class KeyTemplate:
         if self._plain:
             return f"{event.tenant}:{event.entity_id}"
         last = len(self._parts) - 1
-        pieces = []
+        pieces: list[str] = []
         for index, (literal, (name, part)) in enumerate(
             zip(self._literals, self._parts, strict=False)
         ):

@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from pipeline.declarations import Lane
-from pipeline.errors import PipelineError, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.store import Batch
 
 ENTRY_POINT: Final = "pipeline.jobs.run"
@@ -121,10 +121,11 @@ class JobQueue:
         """
         dropped = 0
         for queue in self._lanes.values():
-            registry = StartedJobRegistry(queue=queue)
-            for member in self._connection.zrange(registry.key, 0, -1):
-                if member.decode().partition(":")[0] not in live:
-                    dropped += int(self._connection.zrem(registry.key, member))
+            key = StartedJobRegistry(queue=queue).key
+            members = [_text(member) for member in self._connection.zrange(key, 0, -1)]
+            dead = [member for member in members if member.partition(":")[0] not in live]
+            if dead:
+                dropped += int(self._connection.zrem(key, *dead))
         return dropped
 
     def _exist(self, ids: Sequence[str]) -> list[bool]:
@@ -157,7 +158,7 @@ class Heartbeats:
         keys = list(self._connection.scan_iter(match=f"{self.PREFIX}*", count=500))
         values = self._connection.mget(keys) if keys else []
         return {
-            key.decode().removeprefix(self.PREFIX): value.decode()
+            _text(key).removeprefix(self.PREFIX): _text(value)
             for key, value in zip(keys, values, strict=True)
             if value is not None
         }
@@ -209,6 +210,10 @@ def fetch(connection: Redis, job_id: str) -> Job | None:
         return None
 
 
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def _queue(name: str, connection: Redis) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
@@ -224,7 +229,3 @@ def _job_data(batch: Batch) -> Any:
         result_ttl=RESULT_SECONDS,
         failure_ttl=FAILURE_SECONDS,
     )
-
-
-class JobRefused(PipelineError):
-    """The job calls something that is not the pipeline's entry point."""

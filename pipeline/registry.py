@@ -7,10 +7,14 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from types import ModuleType
+from typing import Final
 
-from pipeline.declarations import Action, Handler, Observer
+from pipeline.declarations import Action, Fold, Handler, Observer
 from pipeline.errors import DeclarationError, UnknownHandler
 from pipeline.keys import did_you_mean
+
+TYPES_REMEMBERED: Final = 10_000
+"""Event types whose handlers are kept at hand; sources may send any number of types."""
 
 
 class Registry:
@@ -57,7 +61,7 @@ class Registry:
         found = self._by_type.get(kind)
         if found is None:
             found = tuple(a for a, pattern in self._patterns if pattern.fullmatch(kind))
-            if len(self._by_type) < 10_000:
+            if len(self._by_type) < TYPES_REMEMBERED:
                 self._by_type[kind] = found
         return found
 
@@ -76,14 +80,10 @@ class Registry:
         """The handlers that write this table."""
         return [h for h in self._by_name.values() if h.table == table]
 
-    def folds(self) -> list[Action]:
-        """The actions that keep a temporal table."""
-        return [a for a in self._actions if a.fold]
-
     def tables(self) -> list[str]:
         """Every table that some handler writes, temporal ones included."""
         names = {h.table for h in self._by_name.values()}
-        return sorted(names | {a.history for a in self._actions if a.history})
+        return sorted(names | {a.history for a in self._actions if isinstance(a, Fold)})
 
 
 def load(module_names: Iterable[str]) -> Registry:
@@ -140,7 +140,7 @@ def _ensure_loaded(handler: Observer, known: dict[str, Handler]) -> None:
 def _ensure_single_writers(handlers: Iterable[Handler]) -> None:
     """A fold owns its table and its history: another writer would be lost by a refold."""
     handlers = list(handlers)
-    for fold in (h for h in handlers if isinstance(h, Action) and h.fold):
+    for fold in (h for h in handlers if isinstance(h, Fold)):
         for other in handlers:
             theirs = {other.table, getattr(other, "history", None)}
             if other is not fold and theirs & {fold.table, fold.history}:

@@ -1,7 +1,8 @@
 """Tables of documents: the contract that MongoDB and memory both keep.
 
-A table is the only way a handler's effect reaches storage. `MongoTable` in
-`pipeline.store` is the real one, `pipeline.memory.MemoryTable` means the same in a dict; one suite of cases holds them together.
+A table is the only way a handler's effect reaches storage. `MongoTable` in `pipeline.store`
+is the real one, `pipeline.memory.MemoryTable` means the same in a dict; one suite of cases
+holds them together.
 """
 
 from __future__ import annotations

@@ -81,21 +81,19 @@ class Supervisor:
         Returns:
             Names of the processes that had to be killed.
         """
-        running = [c for c in self._children if c.process is not None and c.process.poll() is None]
-        for child in running:
-            assert child.process is not None
-            child.process.terminate()
+        running = {c.name: c.process for c in self._children if c.process is not None}
+        for process in running.values():
+            process.terminate()
         end = self._clock.monotonic() + deadline
         killed = []
-        for child in running:
-            assert child.process is not None
+        for name, process in running.items():
             try:
-                child.process.wait(max(0.0, end - self._clock.monotonic()))
+                process.wait(max(0.0, end - self._clock.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("process_killed", child=child.name, pid=child.process.pid)
-                child.process.kill()
-                child.process.wait()
-                killed.append(child.name)
+                log.warning("process_killed", child=name, pid=process.pid)
+                process.kill()
+                process.wait()
+                killed.append(name)
         self._children.clear()
         return killed
 

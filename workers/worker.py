@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from typing import Self
 
 import structlog
 from redis.exceptions import RedisError
@@ -56,7 +57,7 @@ class _Pulse:
         """Note the job that has begun, or None when it has ended."""
         self._job = job
 
-    def __enter__(self) -> _Pulse:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

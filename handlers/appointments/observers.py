@@ -30,11 +30,11 @@ def count_conversion(change: Change[Appointment], event: Event) -> Update | None
     table="rs_tenant_totals",
     key="{tenant}",
 )
-def count_tenant(change: Change[Appointment], event: Event) -> Update | None:
+def count_tenant(change: Change[Appointment], _event: Event) -> Update:
     """One appointment moves from the status it had to the one it has."""
     before, after = change.before, change.after
     if before is None:
-        return inc({"appointments": 1, f"standing.{after.status}": 1}) | inc(changes=1)
+        return inc({f"standing.{after.status}": 1, "appointments": 1, "changes": 1})
     if before.status == after.status:
         return inc(changes=1)
     return inc({f"standing.{before.status}": -1, f"standing.{after.status}": 1, "changes": 1})

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from pipeline.declarations import Action, Observer
+from pipeline.declarations import Commutative, Fold, Observer
 from pipeline.errors import HandlerFault, NotFound
 from pipeline.event import Event
 from pipeline.executor.plan import Plan, Result, Run
@@ -37,7 +37,7 @@ class Contribution(NamedTuple):
 NOTHING: Final = Contribution(None, Update.nothing())
 
 
-def plan_action(action: Action, records: Mapping[str, EventRecord]) -> Plan:
+def plan_action(action: Commutative, records: Mapping[str, EventRecord]) -> Plan:
     """Run a commutative action on a batch."""
     merger = _Merger(action.table)
     for record in records.values():
@@ -52,7 +52,6 @@ def plan_action(action: Action, records: Mapping[str, EventRecord]) -> Plan:
 def plan_observer(tx: Records, observer: Observer, records: Mapping[str, EventRecord]) -> Plan:
     """Run a derived observer on a batch: read what its events changed, and add it up."""
     root = observer.root
-    assert root.history is not None, "an observer follows a fold, and a fold has a history"
     ids = {
         event: row_id(root.key(record.event), record.event.order)
         for event, record in records.items()
@@ -62,34 +61,33 @@ def plan_observer(tx: Records, observer: Observer, records: Mapping[str, EventRe
     for key, record in records.items():
         transition = transitions.get(ids[key])
         try:
-            if transition is None:
-                raise NotFound(f"{root.name} has left no row for {key} in {root.history}")
             merger.add(record.event, contribution(observer, transition, record.event))
         except Exception as error:  # noqa: BLE001 - as above
             merger.faults[key] = error
     return merger.plan()
 
 
-def contribution(observer: Observer, transition: Transition, event: Event) -> Contribution:
+def contribution(observer: Observer, transition: Transition | None, event: Event) -> Contribution:
     """What the observer adds for one event, given what the event changed.
 
     Raises:
         Exception: whatever the handler raises, or that its result can't be used.
     """
+    if transition is None:
+        raise NotFound(f"{observer.root.name} has left no row for {event.key}")
     change = change_of(observer.root, transition)
     return _checked(observer, observer.function(change, event), event, change.after)
 
 
-def change_of(action: Action, transition: Transition) -> Change[State]:
+def change_of(root: Fold, transition: Transition) -> Change[State]:
     """The change that a handler sees."""
-    assert action.state is not None, "only a fold has temporal rows"
     before, after = transition
-    revive = action.state.model_validate
+    revive = root.state.model_validate
     return Change(before=None if before is None else revive(before), after=revive(after))
 
 
 def _checked(
-    handler: Action | Observer, update: Any, event: Event, after: State | None
+    handler: Commutative | Observer, update: Any, event: Event, after: State | None
 ) -> Contribution:
     if update is None:
         return NOTHING

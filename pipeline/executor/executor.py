@@ -15,8 +15,8 @@ import structlog
 
 from pipeline import backoff
 from pipeline.clock import Clock
-from pipeline.declarations import Action, Handler, Observer
-from pipeline.errors import HandlerFault, PipelineError, Unavailable
+from pipeline.declarations import Commutative, Fold, Handler, Observer
+from pipeline.errors import EventFailed, HandlerFault, Unavailable, UnknownHandler
 from pipeline.executor.deriving import plan_action, plan_observer
 from pipeline.executor.plan import MILLISECONDS, Plan, Result, Run, described
 from pipeline.executor.refolding import plan_fold
@@ -26,10 +26,6 @@ from pipeline.store import Batch, EventRecord, LedgerState, Records, RunRecord, 
 from pipeline.store.ledger import FINAL, row_id
 
 log = structlog.get_logger(__name__)
-
-
-class EventFailed(PipelineError):
-    """An event failed in its handler; it is recorded, and tried again or left to a person."""
 
 
 @dataclass(slots=True)
@@ -104,13 +100,13 @@ class Executor:
             )
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - one event is at fault; which one is found by halving
-            outcome = self._isolate(handler, batch, error)
+        except Exception as refusal:  # noqa: BLE001 - one event is at fault; halving finds it
+            outcome = self._isolate(handler, batch, refusal)
         self._enqueue(outcome.chained)
         self._log(handler, batch, outcome, self._clock.monotonic() - started)
         if outcome.faults and len(batch.events) == 1:
-            (error,) = outcome.faults.values()
-            raise EventFailed(f"{handler.name}: {batch.events[0]}: {error}") from error
+            (fault,) = outcome.faults.values()
+            raise EventFailed(f"{handler.name}: {batch.events[0]}: {fault}") from fault
         return outcome
 
     def _attempt(self, tx: Records, handler: Handler, batch: Batch, attempt: int) -> Outcome:
@@ -144,12 +140,15 @@ class Executor:
         return {row.event for row in rows.values() if row.state in FINAL}
 
     def _plan(self, tx: Records, handler: Handler, records: Mapping[str, EventRecord]) -> Plan:
-        if isinstance(handler, Observer):
-            return plan_observer(tx, handler, records)
-        assert isinstance(handler, Action), "a handler is an action or an observer"
-        if handler.fold:
-            return plan_fold(tx, self._registry, handler, records)
-        return plan_action(handler, records)
+        match handler:
+            case Observer():
+                return plan_observer(tx, handler, records)
+            case Fold():
+                return plan_fold(tx, self._registry, handler, records)
+            case Commutative():
+                return plan_action(handler, records)
+            case _:
+                raise UnknownHandler(f"{handler.name} is of no kind that can be run")
 
     def _record(
         self,

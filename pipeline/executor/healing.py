@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.declarations import Action, Observer
+from pipeline.declarations import Fold, Observer
 from pipeline.executor.deriving import NOTHING, Contribution, contribution
 from pipeline.executor.plan import Result, Run, described
 from pipeline.registry import Registry
@@ -40,7 +40,7 @@ class _Correction:
 class Healer:
     """Corrects all that follows from the changed rows of one action, in its transaction."""
 
-    def __init__(self, tx: Records, registry: Registry, action: Action, run: Run) -> None:
+    def __init__(self, tx: Records, registry: Registry, action: Fold, run: Run) -> None:
         self._tx = tx
         self._registry = registry
         self._observers = registry.observers_below(action)

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.declarations import Action
+from pipeline.declarations import Fold
 from pipeline.event import Event
 from pipeline.executor.healing import Healer
 from pipeline.executor.plan import Plan, Result, Run
-from pipeline.folding import Folded, Standing, fold
+from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
 from pipeline.store import EventRecord, LedgerState, Records
 from pipeline.temporal import Row
@@ -24,10 +24,9 @@ Document = dict[str, Any]
 
 
 def plan_fold(
-    tx: Records, registry: Registry, action: Action, records: Mapping[str, EventRecord]
+    tx: Records, registry: Registry, action: Fold, records: Mapping[str, EventRecord]
 ) -> Plan:
     """Run a fold on a batch."""
-    assert action.history is not None, "a fold has a history"
     by_key: dict[str, list[Event]] = defaultdict(list)
     faults: dict[str, Exception] = {}
     for record in records.values():
@@ -45,7 +44,8 @@ def plan_fold(
     for key, events in by_key.items():
         rows = later.get(key, [])
         own = {row.event: known[row.event].event for row in rows}
-        plan.folded.append(fold(action, key, standings.get(key), rows, events, own))
+        past = Past(standings.get(key), rows, own)
+        plan.folded.append(fold(action, key, past, events))
     for folded in plan.folded:
         faults |= folded.faults
     return Plan(plan.results(records), faults, plan.write)
@@ -76,7 +76,7 @@ class _FoldPlan:
     def __init__(
         self,
         registry: Registry,
-        action: Action,
+        action: Fold,
         documents: Mapping[str, Document],
         known: Mapping[str, EventRecord],
     ) -> None:
@@ -101,7 +101,6 @@ class _FoldPlan:
     def write(self, tx: Records, run: Run) -> None:
         changed = [folded for folded in self.folded if folded.wrote]
         tx.table(self._action.table).replace([_document(folded, run) for folded in changed])
-        assert self._action.history is not None, "a fold has a history"
         tx.history(self._action.history).write(
             new=[row for folded in changed for row in folded.new],
             rewritten=[row for folded in changed for row in folded.rewritten],
@@ -122,6 +121,5 @@ class _FoldPlan:
 
 
 def _document(folded: Folded, run: Run) -> Document:
-    assert folded.state is not None, "a fold that wrote has a state"
     sync = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
-    return {"_id": folded.key, **folded.state, "_sync": sync}
+    return {"_id": folded.key, **(folded.state or {}), "_sync": sync}

@@ -4,10 +4,10 @@ Each operation's docstring says what it matches, what it changes, and who wins a
 of them take part in the transaction of the `Records` they were reached through.
 """
 
+from pipeline.store.batches import Batch, RunRecord
 from pipeline.store.client import Records, Store, connect
 from pipeline.store.events import EventRecord
 from pipeline.store.ledger import LedgerRow, LedgerState
-from pipeline.store.batches import Batch, RunRecord
 
 __all__ = [
     "Batch",

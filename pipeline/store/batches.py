@@ -19,6 +19,8 @@ from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.event import EARLIEST
+
 INDEXES: Final = {
     # Prevents a scan of all that was ever run at each pass of the sweeper. Done batches and
     # dead letters have no due_at and are not in it.
@@ -142,7 +144,7 @@ class Batches:
         """Batches and events still to be done, by handler; dead letters not counted."""
         groups = self._batches.aggregate(
             [
-                {"$match": {"due_at": {"$gt": datetime.min}}},
+                {"$match": {"due_at": {"$gte": EARLIEST}}},
                 {
                     "$group": {
                         "_id": "$handler",
@@ -157,7 +159,7 @@ class Batches:
 
     def idle(self) -> bool:
         """Whether nothing is left to be done, dead letters aside."""
-        left = self._batches.find_one({"due_at": {"$gt": datetime.min}}, session=self._session)
+        left = self._batches.find_one({"due_at": {"$gte": EARLIEST}}, session=self._session)
         return left is None
 
 

@@ -177,8 +177,10 @@ def _commit(session: ClientSession) -> None:
     """Commit; while it is unknown whether a commit arrived, ask for it again."""
     for attempt in Retrying(
         retry=retry_if_exception(
-            lambda error: isinstance(error, PyMongoError)
-            and error.has_error_label("UnknownTransactionCommitResult")
+            lambda error: (
+                isinstance(error, PyMongoError)
+                and error.has_error_label("UnknownTransactionCommitResult")
+            )
         ),
         wait=wait_random_exponential(multiplier=0.01, max=1.0),
         stop=stop_after_delay(TRANSACTION_SECONDS),

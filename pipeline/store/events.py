@@ -14,8 +14,8 @@ from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
+from pipeline.store.commands import ROUND_TRIP, insert
 
 INDEXES: Final = {
     # Prevents a scan when a person asks what happened to one entity, in its order.

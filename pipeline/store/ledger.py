@@ -137,8 +137,7 @@ class Ledger:
         return [_row(doc) for doc in self._ledger.find(ranged, session=self._session).sort("_id")]
 
     def contributions(self, handler: str, key: str) -> list[Update]:
-        """What this handler wrote to this document for each event, where it can't be
-        subtracted."""
+        """What this handler wrote to this document, by event, where it takes no minus."""
         found = self._ledger.find(
             {"handler": handler, "key": key, "recomputable": True},
             {"wrote": 1},

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
-from pymongo.database import Database
-
 from integration.harness import Harness
 from integration.sample_handlers import broken
+from pymongo import MongoClient
+from pymongo.database import Database
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from integration.sample_handlers import ALL
 from pymongo import MongoClient
 
-from integration.sample_handlers import ALL
 from pipeline.clock import ManualClock
 from pipeline.declarations import Handler
 from pipeline.dispatch import Dispatcher, Receipt

@@ -60,9 +60,7 @@ def apply_ticket(state: Ticket | None, event: Event) -> Ticket:
     )
 
 
-@observer(
-    "owners.count", after=apply_ticket, table="owner_totals", key="{tenant}:{after.owner}"
-)
+@observer("owners.count", after=apply_ticket, table="owner_totals", key="{tenant}:{after.owner}")
 def count_owner(change: Change[Ticket], event: Event) -> Update | None:
     """What an owner's tickets went through; sums, extremes and a set."""
     _fail_if_told("owners.count", event)
@@ -89,9 +87,7 @@ def count_tenant(change: Change[Ticket], event: Event) -> Update | None:
     return inc({f"standing.{before.status}": -1, f"standing.{after.status}": 1})
 
 
-@observer(
-    "statuses.count", after=count_owner, table="status_totals", key="{tenant}:{after.status}"
-)
+@observer("statuses.count", after=count_owner, table="status_totals", key="{tenant}:{after.status}")
 def count_status(change: Change[Ticket], event: Event) -> Update | None:
     """How often a status was entered; an observer of an observer."""
     _fail_if_told("statuses.count", event)

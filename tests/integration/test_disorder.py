@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from integration.harness import Document, Harness, fact
+from integration.sample_handlers import broken
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from integration.harness import Document, Harness, fact
-from integration.sample_handlers import broken
 from pipeline.event import Event
 
 STATUSES = ("open", "waiting", "done")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
 from integration.harness import Harness, fact
+
 from pipeline.errors import HandlerFault, UnknownHandler
 from pipeline.event import Event
 from pipeline.store import Batch
@@ -221,7 +221,9 @@ def test_a_job_nobody_recorded_does_nothing(harness: Harness) -> None:
 
 def test_types_that_no_handler_asks_for_are_kept_and_named(harness: Harness) -> None:
     """An unhandled event is stored, and no work follows from it."""
-    receipt = harness.process(fact("e1", type="weather.changed"), fact("e2", type="weather.changed"))
+    receipt = harness.process(
+        fact("e1", type="weather.changed"), fact("e2", type="weather.changed")
+    )
     assert receipt.unhandled == {"weather.changed": 2}
     assert len(receipt.accepted) == 2
     assert harness.store.records.batches.idle()

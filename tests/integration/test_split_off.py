@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-
 from integration.harness import Harness, fact
 from integration.sample_handlers import broken
+
 from pipeline.event import Event
 
 TOO_LARGE = 17 * 1024 * 1024
@@ -26,9 +26,7 @@ def three(harness: Harness) -> Iterator[list[Event]]:
     broken.clear()
 
 
-def test_an_event_whose_handler_raises_is_split_off(
-    harness: Harness, three: list[Event]
-) -> None:
+def test_an_event_whose_handler_raises_is_split_off(harness: Harness, three: list[Event]) -> None:
     """Its neighbours are done and go on to their observers; it has a batch of its own."""
     first, *_ = harness.drain()
     assert first is not None

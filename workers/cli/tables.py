@@ -52,7 +52,7 @@ def _print_status(now: Snapshot) -> None:
         out.print(f"[red]{count:,} {state}[/]", highlight=False)
 
 
-def query_table(  # noqa: PLR0913 - each is an option of the command
+def query_table(
     table: Annotated[str, typer.Argument(help="A table that a handler writes.")],
     conditions: Annotated[
         list[str] | None,

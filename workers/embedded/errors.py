@@ -14,11 +14,11 @@ class EmbeddedError(Exception):
     """A server could not be run from here."""
 
 
-class ServerMissing(EmbeddedError):  # noqa: N818 (states a fact, as the tree above reads)
+class ServerMissing(EmbeddedError):
     """There is no server program that can run on this machine."""
 
 
-class ServerFailed(EmbeddedError):  # noqa: N818 (as above)
+class ServerFailed(EmbeddedError):
     """The server program did not start or did not keep running."""
 
 

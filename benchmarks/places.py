@@ -1,0 +1,54 @@
+"""Where demo and benchmarks may run: folders they have made themselves, servers nobody uses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from workers.bootstrap import Application
+from workers.embedded import EmbeddedMongo, EmbeddedRedis
+
+MARK: Final = "made-by-benchmarks.json"
+"""In a folder that we have made, and so may wipe; holds what was run there last."""
+
+
+class PlaceTakenError(Exception):
+    """The folder or the server belongs to someone else."""
+
+
+def claim_folder(folder: Path, *, wipe: bool) -> Path:
+    """Make a folder, or take one that was made here before.
+
+    Args:
+        folder: for embedded servers and logs.
+        wipe: remove what an earlier run has left in it.
+
+    Returns:
+        The mark in it, a file with the JSON of the earlier run, or empty.
+
+    Raises:
+        PlaceTakenError: it holds something else, or servers are running on it.
+    """
+    mark = folder / MARK
+    if folder.exists() and any(folder.iterdir()) and not mark.is_file():
+        raise PlaceTakenError(
+            f"{folder} holds something else; move it away, or name another PIPELINE_DATA_DIR"
+        )
+    if EmbeddedMongo.running_address(folder) or EmbeddedRedis.running_address(folder):
+        raise PlaceTakenError(f"servers are running on {folder}: is another run under way?")
+    if wipe:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return mark
+
+
+def ensure_alone(app: Application) -> None:
+    """Check that no other pipeline uses this Redis: its workers would take our jobs.
+
+    Raises:
+        PlaceTakenError: one does.
+    """
+    if app.heartbeats.running() or any(app.queue.lengths().values()):
+        raise PlaceTakenError("another pipeline uses this Redis; give this run one of its own")
