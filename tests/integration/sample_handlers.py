@@ -35,7 +35,6 @@ class Ticket(State):
     owner: str = "nobody"
     points: int = 0
     due: AwareDatetime | None = None
-    tags: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -55,8 +54,25 @@ def apply_ticket(state: Ticket | None, event: Event) -> Ticket:
         owner=said.get("owner", state.owner),
         points=said.get("points", state.points) + said.get("add", 0),
         due=datetime.fromisoformat(due) if due else state.due,
-        tags=tuple(said["tags"]) if "tags" in said else state.tags,
         note="x" * said["fill"] if "fill" in said else state.note,
+    )
+
+
+class Labels(State):
+    """Values that MongoDB keeps in another form: a tuple as a list, a moment in milliseconds."""
+
+    tags: tuple[str, ...] = ()
+    due: AwareDatetime | None = None
+
+
+@action("labels.apply", on="label.*", table="labels", key="{tenant}:{entity_id}")
+def apply_labels(state: Labels | None, event: Event) -> Labels:
+    """What the payload names is taken over."""
+    due = event.payload.get("due")
+    state = state or Labels()
+    return state.replace(
+        tags=tuple(event.payload.get("tags", state.tags)),
+        due=datetime.fromisoformat(due) if due else state.due,
     )
 
 
@@ -103,4 +119,4 @@ def count_page(event: Event) -> Update | None:
     return inc(views=event.payload.get("views", 1)) | maximum(last_at=event.occurred_at)
 
 
-ALL = (apply_ticket, count_owner, count_tenant, count_status, count_page)
+ALL = (apply_ticket, count_owner, count_tenant, count_status, count_page, apply_labels)

@@ -28,11 +28,7 @@ def story(seed: int, count: int = 60) -> list[Event]:
         if draw.random() < 0.4:
             said["owner"] = draw.choice(OWNERS)
         if draw.random() < 0.3:
-            said["due"] = draw.choice(
-                ["2024-07-01T10:00:00.123456+02:00", "2024-07-02T00:00:00+00:00"]
-            )
-        if draw.random() < 0.3:
-            said["tags"] = draw.choice([["a"], ["a", "b"], []])
+            said["due"] = draw.choice(["2024-07-01T10:00:00.123+02:00", "2024-07-02T00:00:00Z"])
         events.append(
             fact(
                 f"e{n}",
@@ -97,10 +93,23 @@ def test_any_arrival_order_and_any_cut_end_in_the_same_tables(
 def test_the_size_of_batches_makes_no_difference_to_events_in_order(
     mongo: MongoClient[Document], database: Database[Document], size: int
 ) -> None:
-    """Not to temporal rows either, for values that MongoDB keeps in another form too."""
+    """Not to temporal rows either."""
     events = story(99)
     expected = tables_of(mongo, database.name, [[event] for event in events])
     assert tables_of(mongo, database.name, [events], batch_size=size) == expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 500])
+def test_values_that_mongodb_keeps_in_another_form_make_no_difference_either(
+    mongo: MongoClient[Document], database: Database[Document], size: int
+) -> None:
+    """A tuple comes back as a list, a moment without microseconds; neither is a change."""
+    due = "2024-07-01T10:00:00.123456+02:00"
+    events = [fact(f"e{n}", n, type="label.set", tags=["a"], due=due) for n in range(4)]
+    expected = tables_of(mongo, database.name, [[event] for event in events])
+    assert tables_of(mongo, database.name, [events], batch_size=size) == expected
+    changes = sorted(expected["labels_changes"].items())
+    assert [row["changed"] for _, row in changes] == [None, {}, {}, {}]
 
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
@@ -293,6 +302,6 @@ def test_the_event_time_of_a_derived_document_is_that_of_its_latest_contribution
 def test_every_document_tells_its_event_read_and_write_time(harness: Harness) -> None:
     """In state, temporal and derived tables alike."""
     harness.process(fact("e1", 1), fact("e2", 2, type="page.viewed", page="home"))
-    for table in harness.registry.tables():
+    for table in set(harness.registry.tables()) - {"labels", "labels_changes"}:
         (document,) = harness.everything()[table].values()
         assert {"event_at", "read_at", "write_at"} <= set(document["_sync"]), table

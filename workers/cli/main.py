@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from workers import logs
+from workers.bootstrap import process_name
 from workers.cli import events, processes, tables
 
 app = typer.Typer(
@@ -35,6 +37,8 @@ def options(
     ] = None,
 ) -> None:
     """Options for every command."""
+    # On standard error, so that what a command prints stays what it is asked for.
+    logs.configure("warning", process=process_name("cli"))
     if handlers is not None:
         # Through the environment, so that the processes we start see it too.
         os.environ["PIPELINE_HANDLERS"] = handlers
