@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 EVENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test coverage lint bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## the virtual environment, with .venv/bin/pipeline in it
 
@@ -28,6 +28,9 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 test: setup ## every test, against real servers it starts itself
 	$(BIN)/python -m pytest --cov --cov-report=
 
+coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml
+	$(BIN)/coverage report
+
 lint: setup ## style, types, import layers, docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,6 +46,8 @@ lock: setup ## compile requirements/*.txt anew from pyproject.toml
 	  --no-emit-index-url --no-emit-find-links --no-annotate -q requirements/build.in -o requirements/build.txt
 	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-annotate -q --all-extras pyproject.toml -o requirements/all.txt
+	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-annotate -q --extra dashboards pyproject.toml -o requirements/server.txt
 
 clean: ## remove the virtual environment and the embedded servers' data
 	rm -rf $(VENV) .pipeline

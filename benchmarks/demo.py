@@ -30,7 +30,7 @@ from rich.progress import (
 )
 
 from benchmarks import flights, report
-from benchmarks.feeding import Fed, feed, processes, wait_for_workers, wait_until_idle
+from benchmarks.feeding import Fed, StalledError, feed, processes, wait_for_workers, wait_until_idle
 from benchmarks.places import MARK, PlaceTakenError, claim_folder, ensure_alone
 from pipeline.settings import Settings
 from workers import logs
@@ -40,6 +40,7 @@ from workers.cli.context import explained
 EVENTS: Final = "100000"
 """So many that the whole takes about a minute on two cores."""
 SEED: Final = 2013
+HANDLERS: Final = "handlers.appointments"
 SAMPLE: Final = 4_000
 TICK_SECONDS: Final = 0.25
 INTERRUPTED: Final = 130
@@ -77,6 +78,8 @@ def main(
             figures = _demo(_plan(events, seed), keep=keep)
     except PlaceTakenError as error:
         _refuse(str(error))
+    except StalledError as error:
+        _refuse(str(error), status=1)
     except KeyboardInterrupt:
         out.print("ended; all processes are stopped", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
@@ -135,7 +138,11 @@ def _fresh(settings: Settings, *, keep: bool) -> tuple[Settings, int]:
     folder = settings.data_dir / "demo"
     mark = claim_folder(folder, wipe=not keep)
     kept = json.loads(mark.read_text() or "{}").get("flights", 0)
-    changes: dict[str, Any] = {"data_dir": folder, "log_level": "warning"}
+    changes: dict[str, Any] = {
+        "data_dir": folder,
+        "log_level": "warning",
+        "handlers": [HANDLERS],
+    }
     if settings.mongo_url is not None:
         # A server of the user's own: nothing there is wiped, so each run gets a database.
         changes["database"] = f"demo_{datetime.now(UTC):%Y%m%d_%H%M%S}"
@@ -214,9 +221,9 @@ def _bars(plan: Plan) -> Iterator[_Bars]:
         yield _Bars(progress, plan)
 
 
-def _refuse(message: str) -> NoReturn:
+def _refuse(message: str, *, status: int = 2) -> NoReturn:
     sys.stderr.write(f"demo: {message}\n")
-    raise typer.Exit(2)
+    raise typer.Exit(status)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,15 @@ AHEAD: Final = 40
 """Most jobs that may wait in the lanes before the next batch is submitted."""
 POLL_SECONDS: Final = 0.02
 START_SECONDS: Final = 60.0
+STALL_SECONDS: Final = 120.0
+"""So long nothing at all may be written before we give up waiting."""
+LOOK_SECONDS: Final = 1.0
 
 Tick = Callable[[], None]
+
+
+class StalledError(Exception):
+    """The workers do not start, or do nothing any more."""
 
 
 @dataclass(slots=True)
@@ -57,6 +64,8 @@ def processes(settings: Settings, where: Servers, *, sweeper: bool = True) -> It
     environment = where.environment() | {
         "PIPELINE_DATABASE": settings.database,
         "PIPELINE_DATA_DIR": str(settings.data_dir.absolute()),
+        "PIPELINE_HANDLERS": ",".join(settings.handlers),
+        "PIPELINE_LOG_LEVEL": settings.log_level,
     }
     supervisor = Supervisor(SystemClock(), settings.data_dir / "logs", environment)
     for number in range(1, settings.workers + 1):
@@ -74,13 +83,12 @@ def wait_for_workers(app: Application, supervisor: Supervisor) -> None:
     """Wait until every worker has given a sign of life.
 
     Raises:
-        TimeoutError: they don't; their logs say why.
+        StalledError: they don't.
     """
     deadline = time.monotonic() + START_SECONDS
     while len(app.heartbeats.running()) < app.settings.workers:
         if time.monotonic() > deadline:
-            logs = app.settings.data_dir / "logs"
-            raise TimeoutError(f"the workers did not start; see {logs}")
+            raise StalledError(f"the workers did not start; {_logs(app)}")
         supervisor.tend()
         time.sleep(POLL_SECONDS)
 
@@ -101,13 +109,18 @@ def feed(
         on_batch: told after each batch.
         tick: called again and again while we wait.
         sample_every: of so many accepted events one is kept in the sample.
+
+    Raises:
+        StalledError: the workers write nothing any more.
     """
     remaining = iter(events)
     batch = list(islice(remaining, app.settings.batch_size))
     fed = Fed(started=time.monotonic())
     while batch:
+        patience = _Patience(app)
         while sum(app.queue.lengths().values()) > AHEAD:
             tick()
+            patience.check()
             time.sleep(POLL_SECONDS)
         receipt = app.dispatcher.submit(batch)
         fed.sample += receipt.accepted[-fed.accepted % sample_every :: sample_every]
@@ -120,11 +133,43 @@ def feed(
 
 
 def wait_until_idle(app: Application, *, tick: Tick = lambda: None) -> float:
-    """Wait until nothing is left to be done; returns the monotonic time of that."""
+    """Wait until nothing is left to be done; returns the monotonic time of that.
+
+    Raises:
+        StalledError: the workers write nothing any more.
+    """
+    patience = _Patience(app)
     while not app.store.records.batches.idle():
         tick()
+        patience.check()
         time.sleep(POLL_SECONDS)
     return time.monotonic()
+
+
+class _Patience:
+    """Waits as long as the ledger grows, and not much longer."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._rows = -1
+        self._grew = self._looked = time.monotonic()
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        rows = self._app.store.counts(["ledger"])["ledger"]
+        if rows != self._rows:
+            self._rows, self._grew = rows, now
+        elif now - self._grew > STALL_SECONDS:
+            raise StalledError(
+                f"nothing was written for {STALL_SECONDS:g} seconds; {_logs(self._app)}"
+            )
+
+
+def _logs(app: Application) -> str:
+    return f"the logs in {app.settings.data_dir / 'logs'} say why"
 
 
 def percentiles(values: Iterable[float], *shares: float) -> list[float]:

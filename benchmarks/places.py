@@ -37,11 +37,21 @@ def claim_folder(folder: Path, *, wipe: bool) -> Path:
         )
     if EmbeddedMongo.running_address(folder) or EmbeddedRedis.running_address(folder):
         raise PlaceTakenError(f"servers are running on {folder}: is another run under way?")
-    if wipe:
-        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     mark.touch()
+    if wipe:
+        _empty(folder, mark)
     return mark
+
+
+def _empty(folder: Path, mark: Path) -> None:
+    """Remove all but the mark, so that a folder half wiped is still known as ours."""
+    for inside in folder.iterdir():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        elif inside != mark:
+            inside.unlink()
+    mark.write_text("")
 
 
 def ensure_alone(app: Application) -> None:

@@ -58,6 +58,8 @@ def print_run(out: Console, run: dict[str, Any], settings: Settings) -> None:
         f"send as fast as the workers go, so this is mostly waiting in line",
         **{name: f"{documents:,} documents" for name, documents in run["documents"].items()},
     }
+    if not latency["sampled"]:
+        del rows["latency"]  # all of it was there before
     shown = Table.grid(padding=(0, 2))
     for name, text in rows.items():
         shown.add_row(f"[bold]{name}[/]", text)

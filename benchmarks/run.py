@@ -22,6 +22,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.feeding import StalledError
 from benchmarks.main_job import SCENARIOS, Bench, Options
 from benchmarks.places import PlaceTakenError, claim_folder
 from pipeline.settings import Settings
@@ -31,6 +32,7 @@ from workers.bootstrap import Servers, process_name, servers
 from workers.cli.context import explained
 
 RESULTS: Final = Path(__file__).parent / "results"
+HANDLERS: Final = "handlers.appointments"
 GIBIBYTE: Final = 1024**3
 PACKAGES: Final = ("rq", "redis", "pymongo", "pydantic")
 INTERRUPTED: Final = 130
@@ -62,9 +64,9 @@ def main(
     try:
         with explained():
             result = _measure(names, Options(events, repeat))
-    except PlaceTakenError as error:
+    except (PlaceTakenError, StalledError) as error:
         sys.stderr.write(f"bench: {error}\n")
-        raise typer.Exit(2) from None
+        raise typer.Exit(1 if isinstance(error, StalledError) else 2) from None
     except KeyboardInterrupt:
         out.print("ended; all processes are stopped", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
@@ -83,7 +85,12 @@ def _measure(names: list[str], options: Options) -> dict[str, Any]:
     settings = Settings()
     folder = settings.data_dir / "bench"
     claim_folder(folder, wipe=True)
-    settings = settings.model_copy(update={"data_dir": folder, "log_level": "warning"})
+    changes = {
+        "data_dir": folder,
+        "log_level": "warning",
+        "handlers": [HANDLERS],
+    }
+    settings = settings.model_copy(update=changes)
     with servers(settings) as where:
         result: dict[str, Any] = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Seconds after which a batch without a live job is enqueued again."""
     lease_seconds: Annotated[int, Field(ge=2)] = 10
     """Seconds without a heartbeat after which a worker counts as gone."""
+    dashboard_host: str = "127.0.0.1"
+    """Address that rq-dashboard is served on; it has no login, so keep it to loopback."""
+    dashboard_port: Annotated[int, Field(ge=0, le=65535)] = 9181
+    """Port of rq-dashboard on loopback; 0 leaves it out of `pipeline up`."""
     log_level: str = "info"
     """Lowest level that is logged."""
 

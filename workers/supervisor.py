@@ -54,9 +54,9 @@ class Supervisor:
         self._children: list[_Child] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def add(self, name: str, *arguments: str) -> None:
-        """Supervise `pipeline <arguments>` under this name, from the next `tend` on."""
-        self._children.append(_Child(name, list(arguments)))
+    def add(self, name: str, *arguments: str, module: str = "workers") -> None:
+        """Supervise `python -m <module> <arguments>` under this name, from the next `tend` on."""
+        self._children.append(_Child(name, ["-m", module, *arguments]))
 
     def tend(self) -> None:
         """Start what is not running and whose pause is over; call it again and again."""
@@ -100,7 +100,7 @@ class Supervisor:
     def _start(self, child: _Child, now: float) -> None:
         with (self._logs / f"{child.name}.log").open("ab") as output:
             child.process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "workers", *child.arguments],
+                [sys.executable, *child.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

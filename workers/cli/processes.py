@@ -46,6 +46,8 @@ def up(
         for number in range(1, settings.workers + 1):
             supervisor.add(f"worker-{number}", "worker", "--name", f"worker-{number}")
         supervisor.add("sweeper", "sweeper")
+        if settings.dashboard_port:
+            supervisor.add("rq-dashboard", module="dashboards")
         try:
             _watch(app, supervisor, stop)
         finally:
@@ -61,6 +63,8 @@ def _watch(app: Application, supervisor: Supervisor, stop: threading.Event) -> N
         f"In another terminal: [cyan]pipeline ingest FILE[/], [cyan]pipeline status[/]. "
         f"Ctrl-C drains and ends."
     )
+    if app.settings.dashboard_port:
+        out.print(f"rq-dashboard: [cyan]http://127.0.0.1:{app.settings.dashboard_port}[/]")
     supervisor.tend()
     with Live(console=out, refresh_per_second=4, transient=True) as live:
         while not stop.is_set():

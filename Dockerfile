@@ -1,0 +1,18 @@
+FROM python:3.11-slim-bookworm
+
+WORKDIR /app
+COPY requirements/ requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/build.txt \
+ && pip install --no-cache-dir --require-hashes --no-build-isolation -r requirements/server.txt
+COPY pyproject.toml README.md ./
+COPY pipeline/ pipeline/
+COPY handlers/ handlers/
+COPY workers/ workers/
+COPY dashboards/ dashboards/
+COPY benchmarks/ benchmarks/
+RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+ && useradd --uid 10001 --no-create-home pipeline
+
+USER 10001:10001
+ENTRYPOINT ["pipeline"]
+CMD ["--help"]

@@ -1,0 +1,124 @@
+"""Every query that the code runs uses an index, by MongoDB's own account."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+from redis import Redis
+
+from integration.harness import Document, Harness, fact
+from integration.sample_handlers import broken
+from pipeline.querying import query
+from pipeline.queue import Heartbeats, JobQueue
+from pipeline.sweeping import sweep
+from pipeline.tracing import trace
+
+PROFILE_BYTES = 64 * 1024 * 1024
+
+
+@pytest.fixture
+def watched(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Harness]:
+    """Give a pipeline of which MongoDB writes down every operation."""
+    broken.clear()
+    harness = Harness(mongo, database.name)
+    database.create_collection("system.profile", capped=True, size=PROFILE_BYTES)
+    database.command("profile", 2)
+    yield harness
+    database.command("profile", 0)
+    broken.clear()
+
+
+def operations(harness: Harness) -> list[Document]:
+    """What MongoDB wrote down, without how it was asked to and what a reader of it asked."""
+    database = harness.store.database
+    database.command("profile", 0)
+    found = list(database["system.profile"].find({"ns": {"$ne": f"{database.name}.system.profile"}}))
+    database.command("profile", 2)
+    return found
+
+
+def scans(harness: Harness) -> list[Any]:
+    """The operations that read a whole collection."""
+    return [
+        (operation["ns"], operation.get("op"), operation.get("command"))
+        for operation in operations(harness)
+        if "COLLSCAN" in operation.get("planSummary", "")
+    ]
+
+
+def busy(harness: Harness) -> None:
+    """Submissions, copies, conflicts, failures, late events, healing, recomputing, removing."""
+    harness.process(*(fact(f"e{n}", n, owner="ann", add=n) for n in range(10, 20)))
+    harness.process(*(fact(f"e{n}", n, owner="ann", add=n) for n in range(10, 12)))
+    harness.process(fact("e10", 10, owner="conflict"))
+    harness.process(fact("e5", 5, owner="bob", status="open"), fact("e12x", 12.5, owner="cid"))
+    harness.process(fact("f2", 2, entity_id="T2"))
+    harness.process(fact("f1", 1, entity_id="T2", owner="dan"))
+    harness.process(fact("p1", type="page.viewed", page="home"), fact("p2", type="page.viewed"))
+    broken.add(("owners.count", "g1"))
+    harness.process(fact("g1", entity_id="T3"), fact("g2", entity_id="T4", points=2**70))
+    harness.process(fact("h1", entity_id="T5", fill=17 * 1024 * 1024), fact("h2", entity_id="T6"))
+    harness.retry()
+    harness.retry()
+
+
+def test_the_profiler_sees_scans(watched: Harness) -> None:
+    """A test of this test: a query that no index serves is found."""
+    watched.process(fact("e1"))
+    watched.store.find("tickets", {"points": 7}, limit=5)
+    list(watched.store.database["tickets"].find({"points": 7}))
+    assert scans(watched)
+
+
+def test_submitting_running_healing_and_retrying_scan_nothing(watched: Harness) -> None:
+    """All that workers do."""
+    busy(watched)
+    seen = {operation["ns"].partition(".")[2] for operation in operations(watched)}
+    assert {"events", "payloads", "ledger", "batches", "tickets", "tickets_changes"} <= seen
+    assert scans(watched) == []
+
+
+def test_sweeping_scans_nothing(watched: Harness, redis_server: Redis) -> None:
+    """Each pass of the sweeper, with work and without."""
+    lanes, heartbeats = JobQueue(redis_server), Heartbeats(redis_server, 10)
+    watched.submit(*(fact(f"e{n}", n) for n in range(10)))
+    for _ in range(2):
+        watched.clock.advance(timedelta(hours=1))
+        sweep(watched.store, lanes, heartbeats, watched.clock, watched.settings)
+    watched.drain()
+    sweep(watched.store, lanes, heartbeats, watched.clock, watched.settings)
+    assert scans(watched) == []
+
+
+def test_looking_at_an_event_scans_nothing(watched: Harness) -> None:
+    """A trace by id and by key."""
+    busy(watched)
+    trace(watched.store, watched.registry, "e10")
+    trace(watched.store, watched.registry, "e10@acme/desk")
+    assert scans(watched) == []
+
+
+def test_looking_at_the_whole_scans_nothing(watched: Harness) -> None:
+    """What `status` asks: backlog, trouble, copies and counts, however much there is."""
+    busy(watched)
+    records = watched.store.records
+    records.batches.backlog()
+    records.batches.idle()
+    records.ledger.in_trouble()
+    records.events.repeats()
+    records.events.count()
+    watched.store.counts(watched.registry.tables())
+    assert scans(watched) == []
+
+
+def test_queries_by_key_and_tenant_scan_nothing(watched: Harness) -> None:
+    """A person's own conditions are left out: no index can know them beforehand."""
+    busy(watched)
+    for table in watched.registry.tables():
+        query(watched.store, watched.registry, table)
+        query(watched.store, watched.registry, table, key="acme:T1")
+        query(watched.store, watched.registry, table, tenant="acme")
+    assert scans(watched) == []
