@@ -226,7 +226,7 @@ def test_nesting_without_end_is_refused(depth: int) -> None:
 def test_a_payload_nested_as_deep_as_is_accepted_comes_back() -> None:
     """What the door takes, the store gives."""
     payload: dict[str, Any] = {}
-    for _ in range(100):
+    for _ in range(80):
         payload = {"a": [payload]}
     read = event(payload=payload)
     assert decode_payload(encode_payload(read.payload, max_bytes=LIMIT)) == payload
