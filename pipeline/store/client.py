@@ -138,7 +138,8 @@ class Store:
         """
         for attempt in Retrying(
             retry=retry_if_exception(_curable),
-            wait=wait_random_exponential(multiplier=0.004, max=1.0),
+            # About as long as the batch we met takes: sooner, we would only meet it again.
+            wait=wait_random_exponential(multiplier=0.02, max=0.5),
             stop=stop_after_delay(TRANSACTION_SECONDS),
             before_sleep=_log_retry,
             retry_error_callback=_give_up,

@@ -9,12 +9,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 
-from integration.harness import Document, Harness, fact
-from integration.sample_handlers import broken
 from pipeline.querying import query
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.sweeping import sweep
 from pipeline.tracing import trace
+from tests.integration.harness import Document, Harness, fact
+from tests.integration.sample_handlers import broken
 
 PROFILE_BYTES = 64 * 1024 * 1024
 
@@ -35,7 +35,9 @@ def operations(harness: Harness) -> list[Document]:
     """What MongoDB wrote down, without how it was asked to and what a reader of it asked."""
     database = harness.store.database
     database.command("profile", 0)
-    found = list(database["system.profile"].find({"ns": {"$ne": f"{database.name}.system.profile"}}))
+    found = list(
+        database["system.profile"].find({"ns": {"$ne": f"{database.name}.system.profile"}})
+    )
     database.command("profile", 2)
     return found
 

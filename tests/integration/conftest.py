@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from integration.harness import Harness
-from integration.sample_handlers import broken
 from pymongo import MongoClient
 from pymongo.database import Database
+
+from tests.integration.harness import Harness
+from tests.integration.sample_handlers import broken
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from integration.sample_handlers import ALL
 from pymongo import MongoClient
 
 from pipeline.clock import ManualClock
@@ -23,6 +22,7 @@ from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, LedgerRow, Store
 from pipeline.store.ledger import row_id
+from tests.integration.sample_handlers import ALL
 
 Document = dict[str, Any]
 
@@ -170,4 +170,4 @@ def _without_zeros(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     inner = {name: _without_zeros(item) for name, item in value.items()}
-    return {name: item for name, item in inner.items() if item != 0 and item != {}}
+    return {name: item for name, item in inner.items() if item not in (0, {})}

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from integration.harness import Document, Harness, fact
 from pipeline.event import Event
+from tests.integration.harness import Document, Harness, fact
 
 WORKERS = 4
 
@@ -37,9 +37,7 @@ def run_at_once(harness: Harness) -> None:
 
 def views(count: int) -> list[Event]:
     """Views of two pages."""
-    return [
-        fact(f"v{n}", n, type="page.viewed", page=f"p{n % 2}", views=n) for n in range(count)
-    ]
+    return [fact(f"v{n}", n, type="page.viewed", page=f"p{n % 2}", views=n) for n in range(count)]
 
 
 def test_commutative_batches_on_one_document_lose_no_update(harness: Harness) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.harness import Document, Harness, fact
-from integration.sample_handlers import broken
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.event import Event
+from tests.integration.harness import Document, Harness, fact
+from tests.integration.sample_handlers import broken
 
 STATUSES = ("open", "waiting", "done")
 OWNERS = ("ann", "bob", "cid")

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from integration.harness import Harness, fact
 
 from pipeline.errors import HandlerFault, UnknownHandler
 from pipeline.event import Event
 from pipeline.store import Batch
+from tests.integration.harness import Harness, fact
 
 STORY = (
     fact("e1", 1, status="open", owner="ann", points=3),

@@ -13,9 +13,9 @@ from typing import Any, Final
 import pytest
 from pymongo import MongoClient
 
-from integration.harness import NOW, Harness
 from pipeline.event import Event, parse_event
 from pipeline.registry import load
+from tests.integration.harness import NOW, Harness
 
 Document = dict[str, Any]
 

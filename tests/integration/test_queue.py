@@ -15,8 +15,6 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from integration.harness import Document, Harness, fact
-from integration.sample_handlers import broken
 from pipeline import jobs
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
@@ -24,6 +22,8 @@ from pipeline.executor import Executor
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, connect, fetch
 from pipeline.store import Batch
 from pipeline.sweeping import Sweep, sweep
+from tests.integration.harness import Document, Harness, fact
+from tests.integration.sample_handlers import broken
 
 LANES = list(Lane)
 ONE = Batch.of("tickets.apply", ["e1@acme/desk", "e2@acme/desk"], "actions")
@@ -171,15 +171,11 @@ def test_a_failed_event_is_a_failed_job_with_its_cause(pipeline: OnRedis) -> Non
 
 
 @pytest.mark.parametrize("function", ["os.getpid", "pipeline.jobs.bind", "subprocess.run"])
-def test_a_job_that_names_another_function_is_refused(
-    redis_server: Redis, function: str
-) -> None:
+def test_a_job_that_names_another_function_is_refused(redis_server: Redis, function: str) -> None:
     """It is never imported or called; it lands in the failed registry, saying why."""
     queue = Queue("actions", connection=redis_server, serializer=JSONSerializer)
     job = queue.enqueue_call(function, args=(["touch"],), job_id="bad")
-    BatchWorker(redis_server, name="burst", lanes=LANES).work(
-        burst=True, logging_level="CRITICAL"
-    )
+    BatchWorker(redis_server, name="burst", lanes=LANES).work(burst=True, logging_level="CRITICAL")
     assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == ["bad"]
     result = job.latest_result()
     assert result is not None

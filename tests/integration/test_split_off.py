@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from integration.harness import Harness, fact
-from integration.sample_handlers import broken
 
 from pipeline.event import Event
+from tests.integration.harness import Harness, fact
+from tests.integration.sample_handlers import broken
 
 TOO_LARGE = 17 * 1024 * 1024
 

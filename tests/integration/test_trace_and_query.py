@@ -6,13 +6,13 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from integration.harness import NOW, Document, Harness, fact
-from integration.sample_handlers import Ticket, broken
 from pipeline.declarations import Action, action
 from pipeline.errors import NotFound, PipelineError
 from pipeline.event import Event
 from pipeline.querying import query
 from pipeline.tracing import Step, Trace, as_json, trace
+from tests.integration.harness import NOW, Document, Harness, fact
+from tests.integration.sample_handlers import Ticket, broken
 
 
 def traced(harness: Harness, event_id: str) -> Trace:

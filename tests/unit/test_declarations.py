@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline import Change, Event, State, Update, action, inc, observer
-from pipeline.declarations import RESERVED_TABLES, Action, Lane, Observer
+from pipeline.declarations import RESERVED_TABLES, Action, Commutative, Fold, Lane, Observer
 from pipeline.errors import DeclarationError
 
 
@@ -45,19 +45,22 @@ def an_observer(function: Any = see, name: str = "totals.count", **changes: Any)
 def test_a_function_of_state_and_event_is_a_fold() -> None:
     """Its state's model is read from the type hint; its history has a name by itself."""
     made = an_action()
-    assert (made.fold, made.state, made.history) == (True, Order, "orders_changes")
+    assert isinstance(made, Fold)
+    assert (made.state, made.history) == (Order, "orders_changes")
     assert (made.on, made.lane, made.root) == (("order.*",), Lane.ACTIONS, made)
 
 
 def test_a_history_may_be_named() -> None:
     """As the requirements name one."""
-    assert an_action(history="order_log").history == "order_log"
+    made = an_action(history="order_log")
+    assert isinstance(made, Fold)
+    assert made.history == "order_log"
 
 
 def test_a_function_of_the_event_alone_is_commutative() -> None:
     """No state, no history."""
     made = an_action(count)
-    assert (made.fold, made.state, made.history) == (False, None, None)
+    assert isinstance(made, Commutative)
 
 
 def test_a_handler_can_be_called_as_its_function() -> None:
@@ -79,7 +82,8 @@ def test_importing_the_lanes_gives_observers_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "apply", "Orders.apply", "orders.", ".apply", "orders apply", "orders.app-ly", "1.a"]
+    "name",
+    ["", "apply", "Orders.apply", "orders.", ".apply", "orders apply", "orders.app-ly", "1.a"],
 )
 def test_a_name_that_is_no_handler_name_is_refused(name: str) -> None:
     """It is stored and joined to keys; two words at least."""
@@ -97,16 +101,12 @@ def test_a_name_that_is_no_table_is_refused(field: str, table: str) -> None:
         an_action(**{field: table})
 
 
-@pytest.mark.parametrize("name", ["orders.apply\n", "orders.apply"])
-def test_a_line_break_at_the_end_is_no_part_of_a_name(name: str) -> None:
+def test_a_line_break_at_the_end_is_no_part_of_a_name() -> None:
     """A pattern's `$` would let it through."""
-    if name.endswith("\n"):
-        with pytest.raises(DeclarationError):
-            an_action(name=name)
-        with pytest.raises(DeclarationError):
-            an_action(table="orders\n")
-    else:
-        assert an_action(name=name).name == name
+    with pytest.raises(DeclarationError):
+        an_action(name="orders.apply\n")
+    with pytest.raises(DeclarationError):
+        an_action(table="orders\n")
 
 
 @pytest.mark.parametrize("table", sorted(RESERVED_TABLES))
@@ -131,7 +131,7 @@ def test_a_history_without_a_fold_is_refused() -> None:
         an_action(count, history="orders_changes")
 
 
-@pytest.mark.parametrize("function", [lambda: None, lambda a, b, c: None])
+@pytest.mark.parametrize("function", [lambda: None, lambda _a, _b, _c: None])
 def test_a_function_of_another_shape_is_refused(function: Any) -> None:
     """The expected shapes are named."""
     with pytest.raises(DeclarationError, match=r"expected \(event\) or \(state, event\)"):
@@ -149,7 +149,7 @@ def test_a_fold_without_the_type_of_its_state_is_refused_with_an_example() -> No
     def wrong(state: dict[str, Any] | None, event: Event) -> None: ...
 
     for function in (untyped, wrong):
-        with pytest.raises(DeclarationError, match="'state: Appointment | None'"):
+        with pytest.raises(DeclarationError, match=r"'state: Appointment \| None'"):
             an_action(function)
 
 

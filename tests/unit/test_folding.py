@@ -1,0 +1,266 @@
+"""Folding, with tables that are dicts: any arrival ends as all in order."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import Event, State, action
+from pipeline.folding import Folded, Past, Standing, fold
+from pipeline.temporal import Row
+
+NOON: Final = datetime(2024, 5, 1, 12, tzinfo=UTC)
+KEY: Final = "acme:T1"
+
+
+class Count(State):
+    """Depends on the order of events, and often comes out alike all the same."""
+
+    last: str = ""
+    peak: int = 0
+    total: int = 0
+
+
+@action("counts.apply", on="*", table="counts", key="{tenant}:{entity_id}")
+def apply_count(state: Count | None, event: Event) -> Count:
+    """The last word, the highest number and the sum; `poison` raises, `needs` asks for a word."""
+    calls.append(event.event_id)
+    said = event.payload
+    if said.get("poison"):
+        raise ValueError("poison")
+    if "needs" in said and (state is None or state.last != said["needs"]):
+        raise ValueError(f"not {said['needs']}")
+    state = state or Count()
+    return state.replace(
+        last=said.get("word", state.last),
+        peak=max(state.peak, said.get("number", 0)),
+        total=state.total + said.get("add", 0),
+    )
+
+
+calls: list[str] = []
+
+
+def fact(event_id: str, minute: int, seq: int | None = None, **payload: Any) -> Event:
+    """An event of the one document."""
+    return Event(
+        event_id=event_id,
+        tenant="acme",
+        source="desk",
+        type="a",
+        entity_id="T1",
+        seq=seq,
+        occurred_at=NOON + timedelta(minutes=minute),
+        payload=payload,
+    )
+
+
+@dataclass
+class Shelf:
+    """What MongoDB would hold of one document: its state, its rows, and the events."""
+
+    standing: Standing | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+    known: dict[str, Event] = field(default_factory=dict)
+
+    def take(self, *events: Event) -> Folded:
+        """Fold a batch in, as the executor does, and write what comes of it."""
+        batch = sorted(events, key=lambda event: event.order)
+        first = batch[0].order
+        later: list[Row] = []
+        if self.standing and first < self.standing.order:
+            later = sorted((r for r in self.rows.values() if r.order > first), key=_order)
+        known = {row.event: self.known[row.event] for row in later}
+        folded = fold(apply_count, KEY, Past(self.standing, later, known), batch)
+        if folded.wrote:
+            self._write(folded)
+        self.known |= {event.key: event for event in batch}
+        return folded
+
+    def _write(self, folded: Folded) -> None:
+        assert folded.state is not None
+        assert folded.order is not None
+        for row in folded.new:
+            assert row.id not in self.rows
+            self.rows[row.id] = row
+        for row in folded.rewritten:
+            assert row.id in self.rows
+            self.rows[row.id] = row
+        for row_id, end in folded.closed.items():
+            self.rows[row_id] = ended(self.rows[row_id], end)
+        self.standing = Standing(folded.state, folded.order)
+
+    def chain(self) -> list[Row]:
+        """The rows in order."""
+        return sorted(self.rows.values(), key=_order)
+
+
+def _order(row: Row) -> str:
+    return row.order
+
+
+def ended(row: Row, end: datetime) -> Row:
+    """The row with another end of its validity."""
+    return Row(
+        key=row.key,
+        order=row.order,
+        event=row.event,
+        prev=row.prev,
+        valid_from=row.valid_from,
+        valid_to=end,
+        state=row.state,
+        changed=row.changed,
+    )
+
+
+def shelf_of(*batches: list[Event]) -> Shelf:
+    """A shelf that has taken these batches."""
+    shelf = Shelf()
+    for batch in batches:
+        shelf.take(*batch)
+    return shelf
+
+
+def alike(one: Shelf, other: Shelf) -> bool:
+    """Whether both hold the same state and the same rows."""
+    return (one.standing, one.rows) == (other.standing, other.rows)
+
+
+facts = st.lists(
+    st.fixed_dictionaries(
+        {"minute": st.integers(0, 3), "seq": st.none() | st.integers(8, 11)},
+        optional={
+            "word": st.sampled_from("ab"),
+            "number": st.integers(0, 3),
+            "add": st.integers(-1, 1),
+        },
+    ),
+    min_size=1,
+    max_size=8,
+).map(lambda items: [fact(f"e{n}", **item) for n, item in enumerate(items)])
+
+
+@given(facts, st.data())
+def test_any_batches_in_any_arrival_order_end_as_all_in_order(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """The same state and the very same rows, with ties in time and sequence."""
+    arrivals = data.draw(st.permutations(events))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(events)), max_size=4)) | {len(events)})
+    batches = [arrivals[a:b] for a, b in zip([0, *cuts], cuts, strict=False) if a < b]
+    assert alike(shelf_of(*batches), shelf_of(events))
+
+
+@given(facts, st.data())
+def test_the_rows_are_a_chain_without_gap_or_overlap(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """Each names the one before it, begins where that ends, and tells the state it found."""
+    chain = shelf_of(*([event] for event in data.draw(st.permutations(events)))).chain()
+    assert len(chain) == len(events)
+    assert [row.prev for row in chain] == [None, *(row.order for row in chain[:-1])]
+    assert [row.valid_to for row in chain] == [*(row.valid_from for row in chain[1:]), None]
+    assert [row.before for row in chain] == [None, *(row.state for row in chain[:-1])]
+
+
+def test_events_in_order_are_new_rows_and_rewrite_nothing() -> None:
+    """The row before gets its end, and that is all."""
+    shelf = shelf_of([fact("e1", 1, add=1)])
+    folded = shelf.take(fact("e2", 2, add=1))
+    assert (folded.rewritten, folded.affected) == ([], [])
+    assert list(folded.closed.values()) == [NOON + timedelta(minutes=2)]
+    assert folded.state == {"last": "", "peak": 0, "total": 2}
+
+
+def test_a_late_event_is_folded_where_it_belongs() -> None:
+    """The later ones are folded again on what it left."""
+    shelf = shelf_of([fact("e2", 2, word="b")])
+    folded = shelf.take(fact("e1", 1, word="a", add=5))
+    assert [row.event for row in folded.affected] == ["e2@acme/desk"]
+    assert shelf.standing is not None
+    assert shelf.standing.state == {"last": "b", "peak": 0, "total": 5}
+
+
+def test_a_tie_in_time_is_settled_by_sequence_then_key() -> None:
+    """Whichever came first."""
+    first, second, third = fact("z", 1), fact("y", 1, 9, word="nine"), fact("x", 1, 10, word="ten")
+    shelf = shelf_of([third], [second], [first])
+    assert [row.event[0] for row in shelf.chain()] == ["z", "y", "x"]
+    assert shelf.standing is not None
+    assert shelf.standing.state["last"] == "ten"
+
+
+def test_what_an_event_wrote_is_what_it_changed() -> None:
+    """All fields of a new document, and only those that differ afterwards."""
+    shelf = Shelf()
+    assert shelf.take(fact("e1", 1)).wrote["e1@acme/desk"].paths == {"last", "peak", "total"}
+    assert shelf.take(fact("e2", 2, add=1)).wrote["e2@acme/desk"].paths == {"total"}
+    assert not shelf.take(fact("e3", 3)).wrote["e3@acme/desk"]
+
+
+def test_folding_again_stops_where_nothing_can_differ_any_more() -> None:
+    """A late event whose trace is lost in the next one costs two calls, not a hundred."""
+    shelf = shelf_of([fact(f"e{n:03}", n, word=f"w{n}") for n in range(100)])
+    calls.clear()
+    folded = shelf.take(fact("late", 0, 5, word="late"))
+    assert calls == ["late", "e001"]
+    assert len(folded.rewritten) == 1
+
+
+def test_a_late_event_that_changes_nothing_affects_no_row() -> None:
+    """The next row gets another predecessor, and that is no change of state."""
+    shelf = shelf_of([fact("e1", 1, add=1), fact("e3", 3, add=1), fact("e4", 4, add=1)])
+    folded = shelf.take(fact("e2", 2))
+    assert folded.affected == []
+    assert [row.event for row in folded.rewritten] == ["e3@acme/desk"]
+
+
+def test_an_event_that_raises_leaves_its_neighbours_as_if_it_were_not_there() -> None:
+    """In order and late, at the beginning, between and at the end."""
+    good = [fact(f"e{n}", n, add=n, word=str(n)) for n in (1, 3, 5)]
+    for minute in (0, 2, 4, 6):
+        bad = fact("bad", minute, poison=True)
+        for batches in ([[*good, bad]], [good, [bad]], [good[2:], [bad, *good[:2]]]):
+            shelf = Shelf()
+            faults: set[str] = set()
+            for batch in batches:
+                faults |= set(shelf.take(*batch).faults)
+            assert faults == {bad.key}
+            assert alike(shelf, shelf_of(good))
+
+
+def test_a_late_event_that_makes_a_later_one_fail_is_itself_the_fault() -> None:
+    """What was applied stays; events of the batch that are in order go on."""
+    before = [fact("e1", 1, word="a"), fact("e3", 3, needs="a", word="c")]
+    late, on_time = fact("e2", 2, word="b"), fact("e4", 4, needs="c", add=1)
+    shelf = shelf_of(before)
+    folded = shelf.take(late, on_time)
+    assert set(folded.faults) == {late.key}
+    assert "not a" in str(folded.faults[late.key])
+    assert alike(shelf, shelf_of([*before, on_time]))
+
+
+def test_a_fold_that_returns_no_state_is_at_fault() -> None:
+    """Forgetting to return is the usual cause."""
+
+    @action("lost.apply", on="*", table="losts", key="{tenant}")
+    def forget(state: Count | None, event: Event) -> None:
+        return None
+
+    event = fact("e1", 1)
+    folded = fold(forget, KEY, Past(None, [], {}), [event])  # type: ignore[arg-type]
+    assert "returned None" in str(folded.faults[event.key])
+    assert not folded.wrote
+
+
+def test_folding_changes_nothing_that_it_was_given() -> None:
+    """Pure: the same call again says the same."""
+    shelf = shelf_of([fact("e1", 1, add=1), fact("e3", 3, add=1)])
+    later = shelf.chain()[1:]
+    past = Past(shelf.standing, later, {later[0].event: shelf.known[later[0].event]})
+    late = [fact("e2", 2, add=1)]
+    one, other = (fold(apply_count, KEY, past, late) for _ in range(2))
+    assert (one.new, one.rewritten, one.state) == (other.new, other.rewritten, other.state)
+    assert shelf.chain()[1:] == later
