@@ -13,6 +13,8 @@ from pipeline.declarations import Action, Fold, Handler, Observer
 from pipeline.errors import DeclarationError, UnknownHandler
 from pipeline.keys import did_you_mean
 
+SIBLINGS: Final = "+"
+"""Joins the names of the observers that one batch is for; no handler's name holds it."""
 TYPES_REMEMBERED: Final = 10_000
 """Event types whose handlers are kept at hand; sources may send any number of types."""
 
@@ -55,6 +57,14 @@ class Registry:
                 f"no loaded module declares the handler {name!r}"
                 f"{did_you_mean(name, self._by_name)}; modules are named by PIPELINE_HANDLERS"
             ) from None
+
+    def handlers(self, names: str) -> list[Handler]:
+        """The handlers of a batch: one, or sibling observers joined by `+`.
+
+        Raises:
+            UnknownHandler: none of the loaded modules declares one of them.
+        """
+        return [self.handler(name) for name in names.split(SIBLINGS)]
 
     def actions_for(self, kind: str) -> tuple[Action, ...]:
         """The actions an event of this type goes to; empty where none asks for it."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from pipeline.declarations import Commutative, Fold, Observer
 from pipeline.errors import HandlerFault, NotFound
 from pipeline.event import Event
-from pipeline.executor.plan import Plan, Result, Run
+from pipeline.executor.plan import Contested, Plan, Result, Run
 from pipeline.state import Change, State
 from pipeline.store import EventRecord, LedgerState, Records
 from pipeline.temporal import Transition, row_id
@@ -49,20 +49,36 @@ def plan_action(action: Commutative, records: Mapping[str, EventRecord]) -> Plan
     return merger.plan()
 
 
-def plan_observer(tx: Records, observer: Observer, records: Mapping[str, EventRecord]) -> Plan:
-    """Run a derived observer on a batch: read what its events changed, and add it up."""
-    root = observer.root
-    ids = {
-        event: row_id(root.key(record.event), record.event.order)
-        for event, record in records.items()
-    }
-    transitions = tx.history(root.history).transitions(ids.values())
+class Transitions:
+    """What the events of a batch changed, read once for all its observers."""
+
+    def __init__(self, tx: Records, records: Mapping[str, EventRecord]) -> None:
+        self._tx = tx
+        self._records = records
+        self._read: dict[str, dict[str, Transition]] = {}
+
+    def under(self, root: Fold) -> dict[str, Transition]:
+        """By event key, what the fold made of the event."""
+        if root.name not in self._read:
+            ids = {
+                row_id(root.key(record.event), record.event.order): event
+                for event, record in self._records.items()
+            }
+            found = self._tx.history(root.history).transitions(ids)
+            self._read[root.name] = {ids[row]: transition for row, transition in found.items()}
+        return self._read[root.name]
+
+
+def plan_observer(
+    transitions: Transitions, observer: Observer, records: Mapping[str, EventRecord]
+) -> Plan:
+    """Run a derived observer on a batch: see what its events changed, and add it up."""
+    changed = transitions.under(observer.root)
     merger = _Merger(observer.table)
     for key, record in records.items():
-        transition = transitions.get(ids[key])
         try:
-            merger.add(record.event, contribution(observer, transition, record.event))
-        except Exception as error:  # noqa: BLE001 - as above
+            merger.add(record.event, contribution(observer, changed.get(key), record.event))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             merger.faults[key] = error
     return merger.plan()
 
@@ -132,7 +148,8 @@ class _Merger:
     def plan(self) -> Plan:
         return Plan(self._results, self.faults, self._write)
 
-    def _write(self, tx: Records, run: Run) -> None:
+    def _write(self, tx: Records, run: Run, contested: Contested) -> None:
+        contested.setdefault(self._table, set()).update(self._updates)
         tx.table(self._table).apply(
             {
                 key: update | run.stamped(self._latest[key], self._counts[key])

@@ -7,9 +7,9 @@ transaction, and its neighbours go on without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,12 +17,12 @@ from pipeline import backoff
 from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Fold, Handler, Observer
 from pipeline.errors import EventFailed, HandlerFault, Unavailable, UnknownHandler
-from pipeline.executor.deriving import plan_action, plan_observer
-from pipeline.executor.plan import MILLISECONDS, Plan, Result, Run, described
+from pipeline.executor.deriving import Transitions, plan_action, plan_observer
+from pipeline.executor.plan import MILLISECONDS, Contested, Plan, Result, Run, described
 from pipeline.executor.refolding import plan_fold
-from pipeline.registry import Registry
+from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
-from pipeline.store import Batch, EventRecord, LedgerState, Records, RunRecord, Store
+from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records, RunRecord, Store
 from pipeline.store.ledger import FINAL, row_id
 
 log = structlog.get_logger(__name__)
@@ -34,18 +34,18 @@ class Outcome:
 
     Attributes:
         claimed: False where the batch had been done before.
-        done: events whose effect is committed.
-        repeated: events that had been done before.
-        faults: by event key, why it could not be done.
+        done: effects committed, of any handler on any event.
+        repeated: effects that had been there before.
+        faults: by handler and event key, why it could not be done.
         late: how many events were late for their document.
         chained: batches for the handlers that follow.
         retries: batches of one for the events that failed.
     """
 
     claimed: bool = True
-    done: list[str] = field(default_factory=list)
+    done: int = 0
     repeated: int = 0
-    faults: dict[str, Exception] = field(default_factory=dict)
+    faults: dict[tuple[str, str], Exception] = field(default_factory=dict)
     late: int = 0
     chained: list[Batch] = field(default_factory=list)
     retries: list[Batch] = field(default_factory=list)
@@ -81,95 +81,123 @@ class Executor:
         self._worker = worker
         self._enqueue = enqueue
 
-    def run(self, handler_name: str, job: str, events: Sequence[str]) -> Outcome:
-        """Run one handler on one batch, and hand on what follows from it.
+    def run(self, names: str, job: str, events: Sequence[str]) -> Outcome:
+        """Run one batch, and hand on what follows from it.
+
+        Args:
+            names: the handler's name, or those of sibling observers joined by `+`.
+            job: the batch's id.
+            events: event keys.
 
         Raises:
-            UnknownHandler: no loaded module declares the handler.
+            UnknownHandler: no loaded module declares one of the handlers.
             EventFailed: the batch is one event, and it failed; everything is recorded.
             Unavailable: MongoDB did not answer in time; nothing has changed.
         """
-        handler = self._registry.handler(handler_name)
-        batch = Batch.of(handler.name, events, handler.lane)
+        handlers = self._registry.handlers(names)
+        batch = Batch.of(names, events, handlers[0].lane)
         if batch.id != job:
             raise HandlerFault(f"job {job} does not hold the events that its id was made from")
         started = self._clock.monotonic()
+        contested: Contested = {}
         try:
             outcome = self._store.transact(
-                lambda tx, attempt: self._attempt(tx, handler, batch, attempt)
+                lambda tx, attempt: self._attempt(tx, handlers, batch, attempt, contested)
             )
         except Unavailable:
             raise
         except Exception as refusal:  # noqa: BLE001 - one event is at fault; halving finds it
-            outcome = self._isolate(handler, batch, refusal)
+            outcome = self._isolate(handlers, batch, refusal)
         self._enqueue(outcome.chained)
-        self._log(handler, batch, outcome, self._clock.monotonic() - started)
+        self._log(batch, outcome, self._clock.monotonic() - started)
         if outcome.faults and len(batch.events) == 1:
-            (fault,) = outcome.faults.values()
-            raise EventFailed(f"{handler.name}: {batch.events[0]}: {fault}") from fault
+            (handler, event), fault = next(iter(outcome.faults.items()))
+            raise EventFailed(f"{handler}: {event}: {fault}") from fault
         return outcome
 
-    def _attempt(self, tx: Records, handler: Handler, batch: Batch, attempt: int) -> Outcome:
+    def _attempt(
+        self,
+        tx: Records,
+        handlers: Sequence[Handler],
+        batch: Batch,
+        attempt: int,
+        contested: Contested,
+    ) -> Outcome:
         """One try of the transaction."""
         read_at = self._clock.now()
         failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, read_at))
         if failed_before is None:
             return Outcome(claimed=False)
+        for table, keys in contested.items():
+            tx.table(table).seize(keys)
         # A first try expects no ledger rows and skips the look: inserting them is the check.
         # If one is there, that undoes the transaction, and the second try looks.
         first = attempt == 1 and failed_before == 0
-        settled = set() if first else self._settled(tx, handler, batch)
-        records = tx.events.load([event for event in batch.events if event not in settled])
-        plan = self._plan(tx, handler, records)
+        settled = set() if first else self._settled(tx, handlers, batch)
+        records = tx.events.load(batch.events)
+        plans = self._plans(tx, handlers, records, settled)
         run = Run(batch.id, failed_before + 1, read_at, self._clock.now())
-        plan.write(tx, run)
-        retries = self._record(tx, handler, records, plan, run, fresh=first)
-        chained = self._chain(tx, handler, list(plan.results), run)
-        return Outcome(
-            done=list(plan.results),
-            repeated=len(settled),
-            faults=plan.faults,
-            late=sum(result.late_ms is not None for result in plan.results.values()),
-            chained=chained,
-            retries=retries,
-        )
+        for plan in plans.values():
+            plan.write(tx, run, contested)
+        return self._record(tx, plans, records, run, fresh=first, repeated=len(settled))
 
-    def _settled(self, tx: Records, handler: Handler, batch: Batch) -> set[str]:
-        """Events of the batch that this handler is done with."""
-        rows = tx.ledger.rows([row_id(event, handler.name) for event in batch.events])
-        return {row.event for row in rows.values() if row.state in FINAL}
+    def _settled(
+        self, tx: Records, handlers: Sequence[Handler], batch: Batch
+    ) -> set[tuple[str, str]]:
+        """Pairs of handler and event that are done."""
+        ids = [row_id(event, h.name) for h in handlers for event in batch.events]
+        rows = tx.ledger.rows(ids).values()
+        return {(row.handler, row.event) for row in rows if row.state in FINAL}
 
-    def _plan(self, tx: Records, handler: Handler, records: Mapping[str, EventRecord]) -> Plan:
-        match handler:
-            case Observer():
-                return plan_observer(tx, handler, records)
-            case Fold():
-                return plan_fold(tx, self._registry, handler, records)
-            case Commutative():
-                return plan_action(handler, records)
-            case _:
-                raise UnknownHandler(f"{handler.name} is of no kind that can be run")
+    def _plans(
+        self,
+        tx: Records,
+        handlers: Sequence[Handler],
+        records: Mapping[str, EventRecord],
+        settled: set[tuple[str, str]],
+    ) -> dict[Handler, Plan]:
+        transitions = Transitions(tx, records)
+        plans: dict[Handler, Plan] = {}
+        for handler in handlers:
+            todo = {e: r for e, r in records.items() if (handler.name, e) not in settled}
+            match handler:
+                case Observer():
+                    plans[handler] = plan_observer(transitions, handler, todo)
+                case Fold():
+                    plans[handler] = plan_fold(tx, self._registry, handler, todo)
+                case Commutative():
+                    plans[handler] = plan_action(handler, todo)
+                case _:
+                    raise UnknownHandler(f"{handler.name} is of no kind that can be run")
+        return plans
 
     def _record(
         self,
         tx: Records,
-        handler: Handler,
+        plans: Mapping[Handler, Plan],
         records: Mapping[str, EventRecord],
-        plan: Plan,
         run: Run,
         *,
         fresh: bool,
-    ) -> list[Batch]:
-        """Write the ledger rows; give each failed event a batch of its own."""
-        rows = [run.row(handler, records[key], result) for key, result in plan.results.items()]
+        repeated: int,
+    ) -> Outcome:
+        """Write the ledger rows, give failed events batches of their own, chain the rest."""
+        outcome = Outcome(repeated=repeated)
+        rows: list[LedgerRow] = []
+        for handler, plan in plans.items():
+            rows += [run.row(handler, records[e], result) for e, result in plan.results.items()]
+            for event, error in plan.faults.items():
+                outcome.faults[handler.name, event] = error
+                retry = self._fail(tx, handler, records[event], error, run, "handle")
+                outcome.retries.append(retry)
+            outcome.chained += self._chain(tx, handler, list(plan.results), run)
         if fresh:
             tx.ledger.insert(rows)
         else:
             tx.ledger.put(rows)
-        return [
-            self._fail(tx, handler, records[key], error, run, "handle")
-            for key, error in plan.faults.items()
-        ]
+        outcome.done = len(rows)
+        outcome.late = sum(row.late_ms is not None for row in rows)
+        return outcome
 
     def _fail(
         self,
@@ -191,67 +219,68 @@ class Executor:
         return retry
 
     def _chain(self, tx: Records, handler: Handler, events: Sequence[str], run: Run) -> list[Batch]:
-        """Record what is to be done next: every observer of this handler, on the same events."""
-        if not events:
+        """Record what is to be done next: the observers of this handler, on the same events."""
+        observers = self._registry.observers_of(handler)
+        if not events or not observers:
             return []
-        following = [
-            Batch.of(observer.name, events, observer.lane)
-            for observer in self._registry.observers_of(handler)
-        ]
-        tx.batches.add(
-            following,
-            created_at=run.write_at,
-            due_at=run.write_at + timedelta(seconds=self._settings.rescue_after),
-        )
+        names = SIBLINGS.join(observer.name for observer in observers)
+        following = [Batch.of(names, events, observers[0].lane)]
+        self._add(tx, following, run.write_at)
         return following
 
-    def _isolate(self, handler: Handler, batch: Batch, error: Exception) -> Outcome:
-        """Find the event at fault: halve the batch, or record the failure of a single one.
+    def _isolate(self, handlers: Sequence[Handler], batch: Batch, error: Exception) -> Outcome:
+        """Find what is at fault: cut the batch, or record the failure of a single event.
 
         Such an error came from writing (a document that MongoDB refuses), so it does not
-        say which event it belongs to.
+        say which event or handler it belongs to.
         """
-        log.warning("batch_refused", handler=handler.name, job=batch.id, error=repr(error)[:500])
+        log.warning("batch_refused", handler=batch.handler, job=batch.id, error=repr(error)[:500])
 
-        def halve(tx: Records, _attempt: int) -> Outcome:
+        def cut(tx: Records, _attempt: int) -> Outcome:
             now = self._clock.now()
             failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, now))
             if failed_before is None:
                 return Outcome(claimed=False)
-            if len(batch.events) == 1:
-                record = tx.events.load(batch.events)[batch.events[0]]
+            if len(handlers) == len(batch.events) == 1:
+                (handler,), (event,) = handlers, batch.events
+                record = tx.events.load([event])[event]
                 run = Run(batch.id, failed_before + 1, now, now)
                 retry = self._fail(tx, handler, record, error, run, "write")
-                return Outcome(faults={batch.events[0]: error}, retries=[retry])
-            middle = len(batch.events) // 2
-            halves = [
-                Batch.of(handler.name, part, batch.lane, attempt=failed_before)
-                for part in (batch.events[:middle], batch.events[middle:])
-            ]
-            tx.batches.add(
-                halves,
-                created_at=now,
-                due_at=now + timedelta(seconds=self._settings.rescue_after),
-            )
-            return Outcome(chained=halves)
+                return Outcome(faults={(handler.name, event): error}, retries=[retry])
+            parts = list(_parts(handlers, batch, failed_before))
+            self._add(tx, parts, now)
+            return Outcome(chained=parts)
 
-        return self._store.transact(halve)
+        return self._store.transact(cut)
 
-    def _log(self, handler: Handler, batch: Batch, outcome: Outcome, seconds: float) -> None:
+    def _add(self, tx: Records, batches: Sequence[Batch], now: datetime) -> None:
+        due_at = now + timedelta(seconds=self._settings.rescue_after)
+        tx.batches.add(batches, created_at=now, due_at=due_at)
+
+    def _log(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         log.info(
             "batch_done" if outcome.claimed else "batch_was_done",
-            handler=handler.name,
+            handler=batch.handler,
             job=batch.id,
             worker=self._worker,
             events=len(batch.events),
-            done=len(outcome.done),
+            done=outcome.done,
             repeated=outcome.repeated,
             failed=len(outcome.faults),
             late=outcome.late,
             chained=len(outcome.chained),
             ms=round(seconds * MILLISECONDS, 1),
         )
-        for event, error in outcome.faults.items():
-            log.warning(
-                "event_failed", handler=handler.name, event_key=event, error=repr(error)[:500]
-            )
+        for (handler, event), error in outcome.faults.items():
+            log.warning("event_failed", handler=handler, event_key=event, error=repr(error)[:500])
+
+
+def _parts(handlers: Sequence[Handler], batch: Batch, failed_before: int) -> Iterator[Batch]:
+    """The batch in two halves of its events; of a single event, one for each handler."""
+    middle = len(batch.events) // 2
+    if not middle:
+        for handler in handlers:
+            yield Batch.of(handler.name, batch.events, batch.lane, failed_before)
+        return
+    for events in (batch.events[:middle], batch.events[middle:]):
+        yield Batch.of(batch.handler, events, batch.lane, failed_before)

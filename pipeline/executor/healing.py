@@ -19,7 +19,7 @@ from datetime import datetime
 
 from pipeline.declarations import Fold, Observer
 from pipeline.executor.deriving import NOTHING, Contribution, contribution
-from pipeline.executor.plan import Result, Run, described
+from pipeline.executor.plan import Contested, Result, Run, described
 from pipeline.registry import Registry
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
 from pipeline.store.ledger import FINAL, row_id
@@ -40,7 +40,10 @@ class _Correction:
 class Healer:
     """Corrects all that follows from the changed rows of one action, in its transaction."""
 
-    def __init__(self, tx: Records, registry: Registry, action: Fold, run: Run) -> None:
+    def __init__(
+        self, tx: Records, registry: Registry, action: Fold, run: Run, contested: Contested
+    ) -> None:
+        self._contested = contested
         self._tx = tx
         self._registry = registry
         self._observers = registry.observers_below(action)
@@ -126,6 +129,7 @@ class Healer:
         return correction
 
     def _write(self, table: str, corrections: Mapping[str, _Correction]) -> None:
+        self._contested.setdefault(table, set()).update(corrections)
         documents = self._tx.table(table)
         documents.apply(
             {

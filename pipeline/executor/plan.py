@@ -18,6 +18,10 @@ MILLISECOND: Final = timedelta(milliseconds=1)
 NOTHING_WRITTEN: Final = Update.nothing()
 
 
+Contested = dict[str, set[str]]
+"""By table, derived documents that this batch writes and others may be writing as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The facts that all rows of one run share.
@@ -79,12 +83,13 @@ class Plan:
     Attributes:
         results: by event key, for the events that went through.
         faults: by event key, for the others.
-        write: writes the documents within the transaction.
+        write: writes the documents within the transaction, and notes the derived ones in
+            `contested` before it does, so that another try can seize them first.
     """
 
     results: dict[str, Result]
     faults: dict[str, Exception]
-    write: Callable[[Records, Run], None]
+    write: Callable[[Records, Run, Contested], None]
 
 
 def described(error: BaseException, stage: str) -> dict[str, str]:

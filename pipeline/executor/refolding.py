@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.declarations import Fold
 from pipeline.event import Event
 from pipeline.executor.healing import Healer
-from pipeline.executor.plan import Plan, Result, Run
+from pipeline.executor.plan import Contested, Plan, Result, Run
 from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
 from pipeline.store import EventRecord, LedgerState, Records
@@ -98,7 +98,7 @@ class _FoldPlan:
             for event, wrote in folded.wrote.items()
         }
 
-    def write(self, tx: Records, run: Run) -> None:
+    def write(self, tx: Records, run: Run, contested: Contested) -> None:
         changed = [folded for folded in self.folded if folded.wrote]
         tx.table(self._action.table).replace([_document(folded, run) for folded in changed])
         tx.history(self._action.history).write(
@@ -109,7 +109,7 @@ class _FoldPlan:
         )
         affected = [row for folded in changed for row in folded.affected]
         if affected:
-            Healer(tx, self._registry, self._action, run).heal(affected, self._known)
+            Healer(tx, self._registry, self._action, run, contested).heal(affected, self._known)
 
     def _lateness(self, key: str, occurred_at: datetime) -> int | None:
         """Milliseconds of event time behind what the document had seen; None if in order."""

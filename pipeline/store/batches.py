@@ -34,7 +34,8 @@ class Batch:
 
     Attributes:
         id: follows from handler and events; also the id of the RQ job.
-        handler: the handler's name.
+        handler: the handler's name; those of sibling observers are joined by `+`, since they
+            share what they read and so a transaction.
         events: event keys.
         lane: the RQ queue.
         attempt: how often these events failed in this handler already.

@@ -22,6 +22,7 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_delay,
+    wait_random,
     wait_random_exponential,
 )
 
@@ -131,15 +132,14 @@ class Store:
 
         Faults that another try can cure (a write conflict, a new primary, a lost
         connection, a key inserted by someone else meanwhile) undo the transaction and run
-        `work` again, with growing random pauses. `work` gets the number of the try, from 1.
+        `work` again after a short random pause. `work` gets the number of the try, from 1.
 
         Raises:
             Unavailable: the database did not come back within 30 seconds.
         """
         for attempt in Retrying(
             retry=retry_if_exception(_curable),
-            # About as long as the batch we met takes: sooner, we would only meet it again.
-            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+            wait=wait_random(0.002, 0.05),
             stop=stop_after_delay(TRANSACTION_SECONDS),
             before_sleep=_log_retry,
             retry_error_callback=_give_up,
