@@ -19,8 +19,8 @@ from pipeline.errors import DeclarationError
 from pipeline.keys import KeyTemplate
 from pipeline.state import State
 
-_HANDLER_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$")
-_TABLE_NAME: Final = re.compile(r"^[a-z][a-z0-9_]{0,99}$")
+_HANDLER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches"})
 
 
@@ -128,6 +128,8 @@ def action(
             return Commutative(name, function, table, template, max_attempts, types)
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
+        if temporal == table:
+            raise DeclarationError(f"{name}: a fold's history needs a table of its own")
         return Fold(name, function, table, template, max_attempts, types, state, temporal)
 
     return declare
@@ -206,12 +208,12 @@ def _check_arity(name: str, function: Callable[..., Any], count: int, shape: str
 
 
 def _check_names(name: str, table: str) -> None:
-    if not _HANDLER_NAME.match(name):
+    if not _HANDLER_NAME.fullmatch(name):
         raise DeclarationError(
             f"{name!r} is no handler name; two or more lower-case words joined by dots, "
             f"such as 'appointments.apply'"
         )
-    if not _TABLE_NAME.match(table):
+    if not _TABLE_NAME.fullmatch(table):
         raise DeclarationError(f"{name}: {table!r} is no table name; lower case, digits and _")
     if table in RESERVED_TABLES:
         raise DeclarationError(f"{name}: the table {table!r} is the framework's own")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipeline.clock import Clock
 from pipeline.errors import EventRejected
-from pipeline.event import Event, check_time, encode_payload
+from pipeline.event import Event, check_time, decode_payload, encode_payload
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, Records, Store
@@ -188,5 +188,5 @@ def _same(one: Event, other: Event) -> bool:
 
 
 def _content(event: Event) -> tuple[Any, ...]:
-    payload = json.dumps(event.payload, sort_keys=True)
+    payload = json.dumps(decode_payload(encode_payload(event.payload)), sort_keys=True)
     return event.type, event.entity_id, event.seq, event.occurred_at, payload

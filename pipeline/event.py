@@ -9,12 +9,21 @@ Python and MongoDB agree on them without a conversion.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
 import pydantic_core
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from pipeline.clock import to_milliseconds
 from pipeline.errors import EventRejected
@@ -22,6 +31,9 @@ from pipeline.errors import EventRejected
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 MAX_SEQ: Final = 2**63 - 1
+MAX_PAYLOAD_BYTES: Final = 15 * 1024 * 1024
+"""What fits into a MongoDB document of 16 MiB, with room for the rest of it."""
+_ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 def _plausible(moment: datetime) -> datetime:
@@ -31,6 +43,13 @@ def _plausible(moment: datetime) -> datetime:
             f"the years 1900 to 2199 are accepted"
         )
     return to_milliseconds(moment)
+
+
+def _iso(value: object) -> object:
+    """Text must be a date: pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _ISO_DATE.match(value)):
+        return value
+    raise ValueError("must be a time such as 2024-05-01T10:00:00Z")
 
 
 def _printable(text: str) -> str:
@@ -43,7 +62,7 @@ def _printable(text: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Kind = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
-EventTime = Annotated[AwareDatetime, Field(strict=True), AfterValidator(_plausible)]
+EventTime = Annotated[AwareDatetime, BeforeValidator(_iso), AfterValidator(_plausible)]
 
 
 class _once:  # noqa: N801 - reads as a word, like property
@@ -143,7 +162,7 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
 
 
-def encode_payload(payload: dict[str, Any], *, max_bytes: int) -> bytes:
+def encode_payload(payload: dict[str, Any], *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """The payload as JSON text; keys with dots, `$` or NUL and integers of any size survive.
 
     Raises:
@@ -171,7 +190,7 @@ def _all_finite(value: Any) -> bool:
         return math.isfinite(value)
     if isinstance(value, dict):
         return all(map(_all_finite, value.values()))
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return all(map(_all_finite, value))
     return True
 

@@ -41,7 +41,14 @@ class KeyTemplate:
             raise DeclarationError(f"key {template!r} must start with '{{tenant}}:'")
         self._literals: list[str] = []
         self._parts: list[tuple[str, Part]] = []
-        for literal, name, _, _ in string.Formatter().parse(template):
+        for literal, name, form, conversion in _placeholders(template):
+            if self._parts and name is not None and ":" not in literal:
+                raise DeclarationError(
+                    f"key {template!r}: a colon must part two placeholders, or different "
+                    f"values could make the same key"
+                )
+            if form or conversion:
+                raise DeclarationError(f"key {template!r}: {name} takes no format")
             self._literals.append(literal)
             if name is not None:
                 self._parts.append((name, _part(name, template, state)))
@@ -78,6 +85,13 @@ class KeyTemplate:
 
     def __repr__(self) -> str:
         return self.template
+
+
+def _placeholders(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise DeclarationError(f"key {template!r}: {error}") from None
 
 
 def _escape(text: str) -> str:

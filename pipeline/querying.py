@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +15,8 @@ from pipeline.registry import Registry
 from pipeline.store import Store
 
 MOST_ROWS: Final = 10_000
+LARGEST: Final = 2**63 - 1
+TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OPERATORS: Final = {">=": "$gte", "<=": "$lte", "!=": "$ne", "=": "$eq", ">": "$gt", "<": "$lt"}
 
 
@@ -51,11 +54,17 @@ def query(
     if key is not None:
         wanted.append({"_id": key})
     if tenant is not None:
-        wanted.append(
-            {"$or": [{"_id": tenant}, {"_id": {"$gte": f"{tenant}:", "$lt": f"{tenant};"}}]}
-        )
+        wanted.append(_of_tenant(tenant))
     matching = {"$and": wanted} if wanted else {}
-    return store.find(table, matching, limit=min(limit, MOST_ROWS))
+    return store.find(table, matching, limit=max(1, min(limit, MOST_ROWS)))
+
+
+def _of_tenant(tenant: str) -> dict[str, Any]:
+    """Ids of one tenant: the tenant's own, those that go on with a colon, and their rows'."""
+    if not TENANT.fullmatch(tenant):
+        raise PipelineError(f"{tenant!r} is no tenant's name")
+    ranges = [{"_id": {"$gte": f"{tenant}{c}", "$lt": f"{tenant}{chr(ord(c) + 1)}"}} for c in ":|"]
+    return {"$or": [{"_id": tenant}, *ranges]}
 
 
 def condition_of(text: str) -> dict[str, Any]:
@@ -69,19 +78,27 @@ def condition_of(text: str) -> dict[str, Any]:
             operator = text[index : index + 2]
             operator = operator if operator in OPERATORS else sign
             field, value = text[:index].strip(), text[index + len(operator) :].strip()
-            if field and operator in OPERATORS and not field.startswith("$"):
+            if field and operator in OPERATORS and "$" not in field and "\0" not in field:
                 return {field: {OPERATORS[operator]: value_of(value)}}
             break
     raise PipelineError(f"{text!r} is no condition; write field=value, also with != > >= < <=")
 
 
 def value_of(text: str) -> Any:
-    """What a person means by a value: JSON if it is, a time if it is, else the text itself."""
+    """What a person means by a value: JSON if it is, a time if it is, else the text itself.
+
+    Raises:
+        PipelineError: no table can hold such a value.
+    """
+    if "\0" in text:
+        raise PipelineError("a condition can't hold NUL")
     try:
         value = json.loads(text)
     except ValueError:
         pass
     else:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise PipelineError(f"{value} is beyond the 64 bits that a table holds")
         return value if not isinstance(value, dict | list) else text
     try:
         moment = datetime.fromisoformat(text)

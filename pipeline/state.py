@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.clock import to_milliseconds
 from pipeline.errors import HandlerFault
 
 
@@ -27,8 +29,18 @@ class State(BaseModel):
         return type(self).model_validate({**self.__dict__, **changes})
 
     def stored(self) -> dict[str, Any]:
-        """The fields as MongoDB keeps them."""
-        return self.model_dump()
+        """The fields as MongoDB gives them back: whole milliseconds, and lists for tuples."""
+        return {name: _stored(value) for name, value in self.model_dump().items()}
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_milliseconds(value)
+    if isinstance(value, list | tuple):
+        return [_stored(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _stored(item) for name, item in value.items()}
+    return value
 
 
 S = TypeVar("S", bound=State)

@@ -129,25 +129,36 @@ class Executor:
         if failed_before is None:
             return Outcome(claimed=False)
         for table, keys in contested.items():
-            tx.table(table).seize(keys)
+            tx.table(table).seize(keys, read_at)
         # A first try expects no ledger rows and skips the look: inserting them is the check.
         # If one is there, that undoes the transaction, and the second try looks.
         first = attempt == 1 and failed_before == 0
         settled = set() if first else self._settled(tx, handlers, batch)
         records = tx.events.load(batch.events)
         plans = self._plans(tx, handlers, records, settled)
+        repeated = len(settled) + (self._forgive(tx, plans) if first else 0)
         run = Run(batch.id, failed_before + 1, read_at, self._clock.now())
         for plan in plans.values():
             plan.write(tx, run, contested)
-        return self._record(tx, plans, records, run, fresh=first, repeated=len(settled))
+        return self._record(tx, plans, records, run, fresh=first, repeated=repeated)
 
     def _settled(
         self, tx: Records, handlers: Sequence[Handler], batch: Batch
     ) -> set[tuple[str, str]]:
         """Pairs of handler and event that are done."""
-        ids = [row_id(event, h.name) for h in handlers for event in batch.events]
-        rows = tx.ledger.rows(ids).values()
-        return {(row.handler, row.event) for row in rows if row.state in FINAL}
+        return _final(tx, [row_id(event, h.name) for h in handlers for event in batch.events])
+
+    def _forgive(self, tx: Records, plans: Mapping[Handler, Plan]) -> int:
+        """Drop the faults of events that are done: a try that did not look could not know.
+
+        Returns:
+            How many there were.
+        """
+        faults = [row_id(event, h.name) for h, plan in plans.items() for event in plan.faults]
+        done = _final(tx, faults) if faults else set()
+        for handler, plan in plans.items():
+            plan.faults = {e: x for e, x in plan.faults.items() if (handler.name, e) not in done}
+        return len(done)
 
     def _plans(
         self,
@@ -273,6 +284,12 @@ class Executor:
         )
         for (handler, event), error in outcome.faults.items():
             log.warning("event_failed", handler=handler, event_key=event, error=repr(error)[:500])
+
+
+def _final(tx: Records, ids: Sequence[str]) -> set[tuple[str, str]]:
+    """Pairs of handler and event, of these rows, that are done for good."""
+    rows = tx.ledger.rows(ids).values()
+    return {(row.handler, row.event) for row in rows if row.state in FINAL}
 
 
 def _parts(handlers: Sequence[Handler], batch: Batch, failed_before: int) -> Iterator[Batch]:

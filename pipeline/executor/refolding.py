@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pipeline.declarations import Fold
 from pipeline.event import Event
 from pipeline.executor.healing import Healer
-from pipeline.executor.plan import Contested, Plan, Result, Run
+from pipeline.executor.plan import MILLISECOND, Contested, Plan, Result, Run
 from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
 from pipeline.store import EventRecord, LedgerState, Records
@@ -92,7 +92,7 @@ class _FoldPlan:
                 LedgerState.DONE,
                 folded.key,
                 wrote,
-                late_ms=self._lateness(folded.key, records[event].event.occurred_at),
+                late_ms=self._lateness(folded.key, records[event].event),
             )
             for folded in self.folded
             for event, wrote in folded.wrote.items()
@@ -111,13 +111,13 @@ class _FoldPlan:
         if affected:
             Healer(tx, self._registry, self._action, run, contested).heal(affected, self._known)
 
-    def _lateness(self, key: str, occurred_at: datetime) -> int | None:
+    def _lateness(self, key: str, event: Event) -> int | None:
         """Milliseconds of event time behind what the document had seen; None if in order."""
         document = self._documents.get(key)
-        if document is None or occurred_at > document["_sync"]["event_at"]:
+        if document is None or event.order > document["_sync"]["order"]:
             return None
-        behind: timedelta = document["_sync"]["event_at"] - occurred_at
-        return round(behind.total_seconds() * 1000)
+        behind: timedelta = document["_sync"]["event_at"] - event.occurred_at
+        return behind // MILLISECOND
 
 
 def _document(folded: Folded, run: Run) -> Document:

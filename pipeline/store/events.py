@@ -19,7 +19,11 @@ from pipeline.store.commands import ROUND_TRIP, insert
 
 INDEXES: Final = {
     # Prevents a scan when a person asks what happened to one entity, in its order.
-    "events": [IndexModel([("tenant", ASCENDING), ("entity_id", ASCENDING), ("occurred_at", 1)])],
+    "events": [
+        IndexModel([("tenant", ASCENDING), ("entity_id", ASCENDING), ("occurred_at", ASCENDING)]),
+        # Prevents a scan when a person asks how many were sent again. Only those are in it.
+        IndexModel([("repeated", ASCENDING)], partialFilterExpression={"repeated": True}),
+    ],
     "payloads": [],
 }
 
@@ -87,8 +91,9 @@ class Events:
 
         Adds one per key and call, whoever else counts at the same time.
         """
-        bump = [UpdateOne({"_id": key}, {"$inc": {"copies": 1}}) for key in copies]
-        bump += [UpdateOne({"_id": key}, {"$inc": {"conflicts": 1}}) for key in conflicts]
+        again = {"$set": {"repeated": True}}
+        bump = [UpdateOne({"_id": key}, {"$inc": {"copies": 1}, **again}) for key in copies]
+        bump += [UpdateOne({"_id": key}, {"$inc": {"conflicts": 1}, **again}) for key in conflicts]
         if bump:
             self._events.bulk_write(bump, ordered=False, session=self._session)
 
@@ -104,7 +109,7 @@ class Events:
             for doc in self._events.find(ranged, {"_id": 1}, session=self._session).limit(limit)
             if event_id_of(doc["_id"]) == event_id
         ]
-        return found or sorted(self.known([event_id]))
+        return found + sorted(self.known([event_id]))
 
     def count(self) -> int:
         """How many events are stored, from the collection's own count."""
@@ -114,7 +119,7 @@ class Events:
         """How many copies and how many conflicting copies were turned away, in all."""
         sums = self._events.aggregate(
             [
-                {"$match": {"$or": [{"copies": {"$gt": 0}}, {"conflicts": {"$gt": 0}}]}},
+                {"$match": {"repeated": True}},
                 {
                     "$group": {
                         "_id": None,
@@ -145,6 +150,7 @@ def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
 def _record(doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) -> EventRecord:
     received_at = doc.pop("received_at")
     copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
+    doc.pop("repeated", None)
     key = doc["key"] = doc.pop("_id")
     doc["event_id"] = event_id_of(key)
     return EventRecord(StoredEvent.of(doc, read_payload), received_at, copies, conflicts)

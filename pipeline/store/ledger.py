@@ -134,7 +134,9 @@ class Ledger:
     def of_event(self, event: str) -> list[LedgerRow]:
         """All rows of one event, by handler; a range of `_id`."""
         ranged = {"_id": {"$gt": f"{event}|", "$lt": f"{event}}}"}}
-        return [_row(doc) for doc in self._ledger.find(ranged, session=self._session).sort("_id")]
+        found = self._ledger.find(ranged, session=self._session).sort("_id")
+        # An id may go on after a `|` of its own: that is another event.
+        return [row for row in map(_row, found) if row.event == event]
 
     def contributions(self, handler: str, key: str) -> list[Update]:
         """What this handler wrote to this document, by event, where it takes no minus."""

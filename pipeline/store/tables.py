@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Keys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from bson.codec_options import CodecOptions
@@ -81,7 +82,7 @@ class MongoTable:
             _raise_refusals(self.name, error)
             raise
 
-    def seize(self, keys: Keys[str]) -> None:
+    def seize(self, keys: Keys[str], now: datetime) -> None:
         """Write to these documents now, so that no other transaction can until ours ends.
 
         A long transaction that writes a hot document last loses it again and again to short
@@ -90,7 +91,9 @@ class MongoTable:
         """
         if keys:
             self._collection.update_many(
-                {"_id": {"$in": list(keys)}}, {"$inc": {"_sync.seized": 1}}, session=self._session
+                {"_id": {"$in": list(keys)}},
+                {"$set": {"_sync.write_at": now}},
+                session=self._session,
             )
 
     def recompute(self, key: str, total: Update, paths: Keys[str]) -> None:

@@ -1,0 +1,1 @@
+"""The whole pipeline in processes of its own."""

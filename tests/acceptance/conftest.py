@@ -74,7 +74,7 @@ class Pipeline:
                 stderr=output,
                 start_new_session=True,
             )
-        wait_for(lambda: (self.folder / "data" / "logs").is_dir(), "servers are up")
+        wait_for((self.folder / "data" / "logs").is_dir, "servers are up")
         wait_for(lambda: len(self.json("status")["workers"]) >= 2, "two workers beat")
 
     def start_command(self, *arguments: str) -> subprocess.Popen[bytes]:

@@ -16,7 +16,12 @@ from pymongo import MongoClient
 from tests.acceptance.conftest import Pipeline
 from workers.embedded import EmbeddedMongo
 
-TABLES = ("rs_appointments", "rs_appointment_changes", "rs_lead_global_conversions", "rs_tenant_totals")
+TABLES = (
+    "rs_appointments",
+    "rs_appointment_changes",
+    "rs_lead_global_conversions",
+    "rs_tenant_totals",
+)
 
 
 def contents(pipeline: Pipeline) -> dict[str, dict[str, Any]]:

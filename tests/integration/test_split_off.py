@@ -30,7 +30,7 @@ def test_an_event_whose_handler_raises_is_split_off(harness: Harness, three: lis
     """Its neighbours are done and go on to their observers; it has a batch of its own."""
     first, *_ = harness.drain()
     assert first is not None
-    assert list(first.faults) == [three[1].key]
+    assert list(first.faults) == [("tickets.apply", three[1].key)]
     assert [batch.events for batch in first.retries] == [(three[1].key,)]
     assert harness.states(three[0]) == harness.states(three[2])
     assert harness.states(three[0])["tenants.count"] == "done"
