@@ -1,4 +1,4 @@
-"""The only door to RQ and Redis.
+"""The lanes, as RQ queues.
 
 A job carries a handler's name, the batch's id and event keys, as JSON; its id is the
 batch's. Every job calls one fixed entry point, and a worker refuses any other, so nobody
@@ -8,8 +8,7 @@ MongoDB does not: it may be wiped at any moment.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -20,7 +19,6 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
-from rq.worker import SimpleWorker
 
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
@@ -31,8 +29,6 @@ JOB_SECONDS: Final = 600
 RESULT_SECONDS: Final = 60
 FAILURE_SECONDS: Final = 30 * 24 * 3600
 QUEUED_SECONDS: Final = 7 * 24 * 3600
-WORKER_SECONDS: Final = 60
-"""How long RQ keeps a silent worker; an idle one waits for jobs a little less, and speaks."""
 LISTED: Final = 20_000
 """Longest queue whose list is read whole to see which jobs are in it."""
 
@@ -67,7 +63,7 @@ class JobQueue:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._lanes = {lane.value: _queue(lane.value, connection) for lane in Lane}
+        self._lanes = {lane.value: rq_queue(lane.value, connection) for lane in Lane}
 
     def enqueue(self, batches: Sequence[Batch]) -> bool:
         """Enqueue batches in one round trip; doing it again is harmless.
@@ -122,7 +118,7 @@ class JobQueue:
         dropped = 0
         for queue in self._lanes.values():
             key = StartedJobRegistry(queue=queue).key
-            members = [_text(member) for member in self._connection.zrange(key, 0, -1)]
+            members = [text(member) for member in self._connection.zrange(key, 0, -1)]
             dead = [member for member in members if member.partition(":")[0] not in live]
             if dead:
                 dropped += int(self._connection.zrem(key, *dead))
@@ -135,73 +131,6 @@ class JobQueue:
             return [bool(there) for there in pipe.execute()]
 
 
-class Heartbeats:
-    """Signs of life of workers: a key each, which expires when its worker is gone."""
-
-    PREFIX: Final = "pipeline:worker:"
-
-    def __init__(self, connection: Redis, lease_seconds: int) -> None:
-        self._connection = connection
-        self._lease = lease_seconds
-
-    def beat(self, worker: str, job: str | None) -> None:
-        """Say that the worker lives, and which job it is running."""
-        self._connection.set(self.PREFIX + worker, job or "", ex=self._lease)
-
-    def stop(self, worker: str) -> None:
-        """Say that the worker has ended."""
-        with contextlib.suppress(RedisError):
-            self._connection.delete(self.PREFIX + worker)
-
-    def running(self) -> dict[str, str]:
-        """The job of each live worker; empty for an idle one."""
-        keys = list(self._connection.scan_iter(match=f"{self.PREFIX}*", count=500))
-        values = self._connection.mget(keys) if keys else []
-        return {
-            _text(key).removeprefix(self.PREFIX): _text(value)
-            for key, value in zip(keys, values, strict=True)
-            if value is not None
-        }
-
-
-class BatchWorker(SimpleWorker):
-    """An RQ worker that runs batches in its own process, one after the other.
-
-    It forks nothing (a MongoDB client must not cross a fork), refuses every function but
-    the entry point, and leaves recovery to the sweeper, which knows from MongoDB what is
-    still to be done.
-    """
-
-    def __init__(self, connection: Redis, *, name: str, lanes: Sequence[Lane]) -> None:
-        super().__init__(
-            [_queue(lane.value, connection) for lane in lanes],
-            connection=connection,
-            name=name,
-            serializer=JSONSerializer,
-            prepare_for_work=True,
-            worker_ttl=WORKER_SECONDS,
-        )
-        self.on_job: Callable[[str | None], None] = lambda _job: None
-
-    def run_maintenance_tasks(self) -> None:
-        """Nothing: RQ's clean-up fails jobs that the sweeper would run again."""
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one job, telling `on_job` its id before and None after."""
-        self.on_job(job.id)
-        try:
-            super().execute_job(job, queue)
-        finally:
-            self.on_job(None)
-
-    def perform_job(self, job: Job, queue: Queue) -> bool:
-        """Run the job if it is one of ours."""
-        if job.func_name != ENTRY_POINT:
-            log.error("job_refused", job=job.id, function=job.func_name)
-            job._instance, job._func_name = None, "pipeline.jobs.refuse"  # noqa: SLF001
-        return bool(super().perform_job(job, queue))
-
-
 def fetch(connection: Redis, job_id: str) -> Job | None:
     """The RQ job of this id, or None where Redis does not know it."""
     try:
@@ -210,11 +139,13 @@ def fetch(connection: Redis, job_id: str) -> Job | None:
         return None
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """What Redis answered, as text."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _queue(name: str, connection: Redis) -> Queue:
+def rq_queue(name: str, connection: Redis) -> Queue:
+    """The RQ queue of a lane; its jobs are JSON."""
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
