@@ -68,8 +68,7 @@ def processes(settings: Settings, where: Servers, *, sweeper: bool = True) -> It
         "PIPELINE_LOG_LEVEL": settings.log_level,
     }
     supervisor = Supervisor(SystemClock(), settings.data_dir / "logs", environment)
-    for number in range(1, settings.workers + 1):
-        supervisor.add(f"worker-{number}", "worker", "--name", f"worker-{number}")
+    supervisor.add_workers(settings.workers)
     if sweeper:
         supervisor.add("sweeper", "sweeper")
     try:

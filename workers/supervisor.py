@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from pipeline.clock import Clock
+from pipeline.declarations import Lane
 
 DEADLINE_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 30.0
@@ -57,6 +58,17 @@ class Supervisor:
     def add(self, name: str, *arguments: str, module: str = "workers") -> None:
         """Supervise `python -m <module> <arguments>` under this name, from the next `tend` on."""
         self._children.append(_Child(name, ["-m", module, *arguments]))
+
+    def add_workers(self, count: int) -> None:
+        """Supervise workers, which look at each lane first in turn.
+
+        Were all of them to look at the same lane first, they would often add to the same
+        totals at once, and one of two such transactions is run in vain.
+        """
+        lanes = list(Lane)
+        for number in range(1, count + 1):
+            lane = lanes[(number - 1) % len(lanes)]
+            self.add(f"worker-{number}", "worker", "--name", f"worker-{number}", "--first", lane)
 
     def tend(self) -> None:
         """Start what is not running and whose pause is over; call it again and again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from collections.abc import Sequence
 from typing import Self
 
 import structlog
@@ -21,19 +22,25 @@ GC_THRESHOLDS = (20_000, 20, 50)
 log = structlog.get_logger(__name__)
 
 
-def run(app: Application, role: str) -> None:
-    """Work until SIGTERM or SIGINT; a job that has begun is finished first."""
+def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
+    """Work until SIGTERM or SIGINT; a job that has begun is finished first.
+
+    Args:
+        app: the process's application.
+        role: our name, but for host and process id.
+        lanes: which lanes to take jobs from; a job of the first is taken before others.
+    """
     name = process_name(role)
     jobs.bind(app.executor(name))
     # RQ makes worker names part of keys, where a colon would mislead its own commands.
-    worker = BatchWorker(app.redis, name=name.replace(":", "-"), lanes=list(Lane))
+    worker = BatchWorker(app.redis, name=name.replace(":", "-"), lanes=lanes)
     # What the start has made stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     with _Pulse(app.heartbeats, name, app.settings.lease_seconds) as pulse:
         worker.on_job = pulse.running
-        log.info("worker_started", lanes=[lane.value for lane in Lane])
+        log.info("worker_started", lanes=[lane.value for lane in lanes])
         worker.work(logging_level="WARNING")
     log.info("worker_stopped")
 

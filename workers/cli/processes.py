@@ -10,6 +10,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from pipeline.declarations import Lane
 from workers import logs, sweeper, worker
 from workers.bootstrap import Application, application, process_name, servers
 from workers.cli.context import Exit, Json, err, explained, opened, out, print_json, settings_from
@@ -43,8 +44,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     with explained(), servers(settings) as where, application(settings, where) as app:
         supervisor = Supervisor(app.clock, settings.data_dir / "logs", where.environment())
-        for number in range(1, settings.workers + 1):
-            supervisor.add(f"worker-{number}", "worker", "--name", f"worker-{number}")
+        supervisor.add_workers(settings.workers)
         supervisor.add("sweeper", "sweeper")
         if settings.dashboard_port:
             supervisor.add("rq-dashboard", module="dashboards")
@@ -86,12 +86,17 @@ def _table(now: Snapshot, pids: dict[str, int]) -> Table:
 
 def run_worker(
     name: Annotated[str, typer.Option(help="Name in ledger and logs.")] = "worker",
+    first: Annotated[Lane, typer.Option(help="The lane it takes from first.")] = Lane.OBSERVERS,
 ) -> None:
-    """Run one worker: it takes batches from the lanes until SIGTERM."""
+    """Run one worker: it takes batches from the lanes until SIGTERM.
+
+    Of several workers some should look at each lane first: two of them adding to the same
+    totals at once only get in each other's way.
+    """
     settings = settings_from()
     logs.configure(settings.log_level, process=process_name(name))
     with opened(settings) as app:
-        worker.run(app, name)
+        worker.run(app, name, [first, *(lane for lane in Lane if lane is not first)])
 
 
 def run_sweeper() -> None:
