@@ -17,7 +17,7 @@ from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from pipeline.store import Batch, EventRecord, Records, Store
+from pipeline.store import Batch, EventRecord, Records, Store, Taken
 
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Most payload in one transaction; larger submissions are cut."""
@@ -116,11 +116,18 @@ class Dispatcher:
     def _submit_batch(self, part: list[Encoded], receipt: Receipt) -> None:
         fresh, again = _first_of_each(part)
 
-        def record(tx: Records, attempt: int) -> tuple[Receipt, list[Batch]]:
-            # A first try expects every key to be new: inserting is the check. If one is
-            # there, that undoes the transaction, and the second try looks first.
-            stored = {} if attempt == 1 and not again else tx.events.load([e.key for e, _ in part])
-            return self._record(tx, fresh, again, stored)
+        # We expect every key to be new: inserting is the check. If one is there, that undoes
+        # the transaction, and the next try looks first.
+        doubtful = bool(again)
+
+        def record(tx: Records) -> tuple[Receipt, list[Batch]]:
+            nonlocal doubtful
+            stored = tx.events.load([event.key for event, _ in part]) if doubtful else {}
+            try:
+                return self._record(tx, fresh, again, stored)
+            except Taken:
+                doubtful = True
+                raise
 
         outcome, batches = self._store.transact(record)
         self._enqueue(batches)

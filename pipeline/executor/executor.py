@@ -22,7 +22,16 @@ from pipeline.executor.plan import MILLISECONDS, Contested, Plan, Result, Run, d
 from pipeline.executor.refolding import plan_fold
 from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
-from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records, RunRecord, Store
+from pipeline.store import (
+    Batch,
+    EventRecord,
+    LedgerRow,
+    LedgerState,
+    Records,
+    RunRecord,
+    Store,
+    Taken,
+)
 from pipeline.store.ledger import FINAL, row_id
 
 log = structlog.get_logger(__name__)
@@ -49,6 +58,31 @@ class Outcome:
     late: int = 0
     chained: list[Batch] = field(default_factory=list)
     retries: list[Batch] = field(default_factory=list)
+
+
+Planned = tuple[Mapping[str, EventRecord], dict[Handler, Plan]]
+"""The events of a batch, and what each handler makes of them."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """What the tries of one batch's transaction hand on to each other.
+
+    Attributes:
+        handlers: one, or sibling observers.
+        batch: what they are run on.
+        read_at: when we began to read.
+        contested: derived documents to seize first, since an earlier try lost them.
+        doubtful: whether a ledger row was there, so that the next try has to look.
+        ahead: what was planned before the transaction began, if anything.
+    """
+
+    handlers: Sequence[Handler]
+    batch: Batch
+    read_at: datetime
+    contested: Contested = field(default_factory=dict)
+    doubtful: bool = False
+    ahead: Planned | None = None
 
 
 class Executor:
@@ -99,11 +133,11 @@ class Executor:
         if batch.id != job:
             raise HandlerFault(f"job {job} does not hold the events that its id was made from")
         started = self._clock.monotonic()
-        contested: Contested = {}
+        course = _Course(handlers, batch, self._clock.now())
         try:
-            outcome = self._store.transact(
-                lambda tx, attempt: self._attempt(tx, handlers, batch, attempt, contested)
-            )
+            if all(isinstance(handler, Observer) for handler in handlers):
+                course.ahead = self._plan(self._store.records, course, set())
+            outcome = self._store.transact(lambda tx: self._attempt(tx, course))
         except Unavailable:
             raise
         except Exception as refusal:  # noqa: BLE001 - one event is at fault; halving finds it
@@ -115,38 +149,37 @@ class Executor:
             raise EventFailed(f"{handler}: {event}: {fault}") from fault
         return outcome
 
-    def _attempt(
-        self,
-        tx: Records,
-        handlers: Sequence[Handler],
-        batch: Batch,
-        attempt: int,
-        contested: Contested,
-    ) -> Outcome:
+    def _attempt(self, tx: Records, course: _Course) -> Outcome:
         """One try of the transaction."""
-        read_at = self._clock.now()
+        batch = course.batch
+        read_at = self._clock.now() if course.ahead is None else course.read_at
         failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, read_at))
         if failed_before is None:
             return Outcome(claimed=False)
-        for table, keys in contested.items():
-            tx.table(table).seize(keys, read_at)
-        # A first try expects no ledger rows and skips the look: inserting them is the check.
-        # If one is there, that undoes the transaction, and the second try looks.
-        first = attempt == 1 and failed_before == 0
-        settled = set() if first else self._settled(tx, handlers, batch)
-        records = tx.events.load(batch.events)
-        plans = self._plans(tx, handlers, records, settled)
-        repeated = len(settled) + (self._forgive(tx, plans) if first else 0)
+        for table, keys in course.contested.items():
+            tx.table(table).seize(keys, self._clock.now())
+        # We expect no ledger rows and skip the look: inserting them is the check. If one is
+        # there, that undoes the transaction, and the next try looks.
+        looking = course.doubtful or failed_before > 0
+        settled = self._settled(tx, course) if looking else set()
+        if course.ahead is not None and not looking:
+            records, plans = course.ahead
+        else:
+            records, plans = self._plan(tx, course, settled)
+        repeated = len(settled) + (0 if looking else self._forgive(tx, plans))
         run = Run(batch.id, failed_before + 1, read_at, self._clock.now())
-        for plan in plans.values():
-            plan.write(tx, run, contested)
-        return self._record(tx, plans, records, run, fresh=first, repeated=repeated)
+        try:
+            for plan in plans.values():
+                plan.write(tx, run, course.contested)
+            return self._record(tx, plans, records, run, fresh=not looking, repeated=repeated)
+        except Taken:
+            course.doubtful = True
+            raise
 
-    def _settled(
-        self, tx: Records, handlers: Sequence[Handler], batch: Batch
-    ) -> set[tuple[str, str]]:
+    def _settled(self, tx: Records, course: _Course) -> set[tuple[str, str]]:
         """Pairs of handler and event that are done."""
-        return _final(tx, [row_id(event, h.name) for h in handlers for event in batch.events])
+        events = course.batch.events
+        return _final(tx, [row_id(event, h.name) for h in course.handlers for event in events])
 
     def _forgive(self, tx: Records, plans: Mapping[Handler, Plan]) -> int:
         """Drop the faults of events that are done: a try that did not look could not know.
@@ -160,16 +193,17 @@ class Executor:
             plan.faults = {e: x for e, x in plan.faults.items() if (handler.name, e) not in done}
         return len(done)
 
-    def _plans(
-        self,
-        tx: Records,
-        handlers: Sequence[Handler],
-        records: Mapping[str, EventRecord],
-        settled: set[tuple[str, str]],
-    ) -> dict[Handler, Plan]:
+    def _plan(self, tx: Records, course: _Course, settled: set[tuple[str, str]]) -> Planned:
+        """Read what the handlers need, and run them on all events that are not settled.
+
+        Observers may be planned ahead, outside of the transaction: if what they read changes
+        before it commits, the change has written their ledger rows, and inserting ours fails.
+        So the transaction that holds the hot documents is short.
+        """
+        records = tx.events.load(course.batch.events)
         transitions = Transitions(tx, records)
         plans: dict[Handler, Plan] = {}
-        for handler in handlers:
+        for handler in course.handlers:
             todo = {e: r for e, r in records.items() if (handler.name, e) not in settled}
             match handler:
                 case Observer():
@@ -180,7 +214,7 @@ class Executor:
                     plans[handler] = plan_action(handler, todo)
                 case _:
                     raise UnknownHandler(f"{handler.name} is of no kind that can be run")
-        return plans
+        return records, plans
 
     def _record(
         self,
@@ -247,7 +281,7 @@ class Executor:
         """
         log.warning("batch_refused", handler=batch.handler, job=batch.id, error=repr(error)[:500])
 
-        def cut(tx: Records, _attempt: int) -> Outcome:
+        def cut(tx: Records) -> Outcome:
             now = self._clock.now()
             failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, now))
             if failed_before is None:

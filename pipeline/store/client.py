@@ -127,12 +127,12 @@ class Store:
             if indexes:
                 self.database[name].create_indexes(indexes)
 
-    def transact(self, work: Callable[[Records, int], T]) -> T:
+    def transact(self, work: Callable[[Records], T]) -> T:
         """Run `work` in one majority transaction with a snapshot, and commit it.
 
         Faults that another try can cure (a write conflict, a new primary, a lost
         connection, a key inserted by someone else meanwhile) undo the transaction and run
-        `work` again after a short random pause. `work` gets the number of the try, from 1.
+        `work` again after a short random pause.
 
         Raises:
             Unavailable: the database did not come back within 30 seconds.
@@ -145,10 +145,10 @@ class Store:
             retry_error_callback=_give_up,
         ):
             with attempt:
-                return self._once(work, attempt.retry_state.attempt_number)
+                return self._once(work)
         raise AssertionError("tenacity ends by returning or raising")
 
-    def _once(self, work: Callable[[Records, int], T], attempt: int) -> T:
+    def _once(self, work: Callable[[Records], T]) -> T:
         with (
             self._client.start_session() as session,
             session.start_transaction(
@@ -157,7 +157,7 @@ class Store:
                 read_preference=ReadPreference.PRIMARY,
             ),
         ):
-            result = work(Records(self.database, session), attempt)
+            result = work(Records(self.database, session))
             _commit(session)
             return result
 

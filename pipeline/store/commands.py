@@ -14,6 +14,9 @@ ROUND_TRIP: Final = 1000
 
 DUPLICATE_KEY: Final = 11000
 
+Taken = DuplicateKeyError
+"""What `insert` raises where a document of that id exists."""
+
 
 def insert(
     collection: Collection[dict[str, Any]],
