@@ -17,7 +17,6 @@ from itertools import count, islice
 from typing import Any, Final, Self
 
 import psutil
-from pymongo.errors import PyMongoError
 
 from benchmarks import flights
 from benchmarks.feeding import feed, percentiles, processes, wait_for_workers, wait_until_idle
@@ -25,6 +24,7 @@ from benchmarks.places import ensure_alone
 from pipeline import Event
 from pipeline.settings import Settings
 from pipeline.store import Batch
+from pipeline.tables import CODEC
 from workers.bootstrap import Application, Servers, application
 from workers.supervisor import Supervisor
 
@@ -32,9 +32,7 @@ MEBIBYTE: Final = 1024 * 1024
 SAMPLE_SECONDS: Final = 0.2
 PER_SECOND: Final = 50
 LATENCY_SECONDS: Final = 20
-LAST_COMMIT_SECONDS: Final = 30.0
 QUEUED_BATCHES: Final = 100
-WALL_TIME_SINCE: Final = (6, 0)
 
 _numbers = count(1)
 
@@ -102,15 +100,14 @@ def latency(bench: Bench, _options: Options) -> dict[str, Any]:
     stall is in the figures of every event it held up.
     """
     events = list(_events(PER_SECOND * LATENCY_SECONDS))
-    with bench.fresh() as app, bench.working(app), _Commits(app) as commits:
+    with bench.fresh() as app, bench.working(app):
+        commits = _Commits(app)
         due = _submit_on_time(app, events)
         behind = app.store.records.batches.backlog()
         wait_until_idle(app)
-        commits.wait_for(len(events) * sum(1 for _ in app.registry))
+        last = commits.last()
     waits = [
-        (commits.last[key] - moment).total_seconds() * 1000
-        for key, moment in due.items()
-        if key in commits.last
+        (last[key] - moment).total_seconds() * 1000 for key, moment in due.items() if key in last
     ]
     p50, p95, p99 = percentiles(waits, 0.50, 0.95, 0.99)
     return {
@@ -219,49 +216,27 @@ class _Memory:
 
 
 class _Commits:
-    """When each event's last ledger row was committed, from a change stream.
+    """When each event's last ledger row was committed, by the server's own clock.
 
-    `lag_ms` in the ledger is taken before the write; the server's own time of the commit is
-    in the stream, as `wallTime`.
+    `lag_ms` in the ledger is taken before the write. The operation log tells the time of the
+    commit, and is read when all is over: following it meanwhile would slow down what is
+    measured.
     """
 
     def __init__(self, app: Application) -> None:
-        version = app.store.database.client.server_info()["versionArray"]
-        if tuple(version[:2]) < WALL_TIME_SINCE:
-            raise RuntimeError("measuring commits needs MongoDB 6.0 or newer")
-        self.last: dict[str, datetime] = {}
-        self._rows = 0
-        self._ended = threading.Event()
-        self._stream = app.store.database["ledger"].watch(
-            [{"$project": {"documentKey": 1, "wallTime": 1}}], max_await_time_ms=100
-        )
-        self._thread = threading.Thread(target=self._follow, name="commits", daemon=True)
+        self._app = app
+        self._client = app.store.database.client
+        self._since = self._client.admin.command("ping")["operationTime"]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._stream.close()
-
-    def wait_for(self, rows: int) -> None:
-        """Wait until so many rows have come by, or for as long as is reasonable."""
-        deadline = time.monotonic() + LAST_COMMIT_SECONDS
-        while self._rows < rows and time.monotonic() < deadline and self._thread.is_alive():
-            time.sleep(SAMPLE_SECONDS)
-
-    def _follow(self) -> None:
-        while not self._ended.is_set():
-            try:
-                change = self._stream.try_next()
-            except PyMongoError:
-                if self._ended.is_set():
-                    return
-                raise
-            if change is not None:
-                event = change["documentKey"]["_id"].rpartition("|")[0]
-                at = change["wallTime"]
-                self.last[event] = max(at, self.last.get(event, at))
-                self._rows += 1
+    def last(self) -> dict[str, datetime]:
+        """By event key, when its last row was committed."""
+        table = f"{self._app.store.database.name}.ledger"
+        log = self._client.get_database("local", codec_options=CODEC)["oplog.rs"]
+        last: dict[str, datetime] = {}
+        written = {"ts": {"$gt": self._since}, "o.applyOps.ns": table}
+        for entry in log.find(written, {"wall": 1, "o.applyOps": 1}):
+            for change in entry["o"]["applyOps"]:
+                if change["ns"] == table:
+                    event = change["o"]["_id"].rpartition("|")[0]
+                    last[event] = max(entry["wall"], last.get(event, entry["wall"]))
+        return last

@@ -107,7 +107,7 @@ def cell(value: object) -> str:
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Mapping):
-        return _escaped("  ".join(f"{name}={cell(inner)}" for name, inner in value.items()))
+        return "\n".join(f"{_escaped(str(name))} {cell(inner)}" for name, inner in value.items())
     return _escaped(str(value)) if value is not None else "[dim]-[/]"
 
 

@@ -81,7 +81,8 @@ def query_table(
     if as_json:
         print_json(rows)
         return
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    # Stamps are for programs; to a person they only take the room.
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "_sync"))
     shown = Table(*columns, title=f"{table}: {len(rows)} shown", title_justify="left")
     for row in rows:
         shown.add_row(*(cell(row.get(name)) for name in columns))
