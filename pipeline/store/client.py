@@ -29,6 +29,7 @@ from tenacity import (
 from pipeline.errors import Unavailable
 from pipeline.store import batches, events, ledger
 from pipeline.store.batches import Batches
+from pipeline.store.commands import DUPLICATE_KEY
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
@@ -38,8 +39,8 @@ from pipeline.tables import CODEC
 T = TypeVar("T")
 
 MAJORITY: Final = WriteConcern("majority")
-DUPLICATE_KEY: Final = 11000
 TRANSACTION_SECONDS: Final = 30.0
+DUPLICATE_TRIES: Final = 10
 INDEXES: Final = {**events.INDEXES, **ledger.INDEXES, **batches.INDEXES}
 
 log = structlog.get_logger(__name__)
@@ -138,7 +139,7 @@ class Store:
             Unavailable: the database did not come back within 30 seconds.
         """
         for attempt in Retrying(
-            retry=retry_if_exception(_curable),
+            retry=_curable,
             wait=wait_random(0.002, 0.05),
             stop=stop_after_delay(TRANSACTION_SECONDS),
             before_sleep=_log_retry,
@@ -191,19 +192,23 @@ def _commit(session: ClientSession) -> None:
             session.commit_transaction()
 
 
-def _curable(error: BaseException) -> bool:
+def _curable(state: RetryCallState) -> bool:
+    """Whether another try can cure what ended this one."""
+    error = state.outcome.exception() if state.outcome else None
     if not isinstance(error, PyMongoError):
         return False
+    if isinstance(error, DuplicateKeyError) or _duplicate(error):
+        # A race is over by the next try; what goes on is a fault, and has to be told.
+        return state.attempt_number < DUPLICATE_TRIES
     return (
         error.has_error_label("TransientTransactionError")
         or error.has_error_label("UnknownTransactionCommitResult")
-        or isinstance(error, ConnectionFailure | DuplicateKeyError)
-        or (isinstance(error, BulkWriteError) and _duplicate(error))
+        or isinstance(error, ConnectionFailure)
     )
 
 
-def _duplicate(error: BulkWriteError) -> bool:
-    faults = (error.details or {}).get("writeErrors", [])
+def _duplicate(error: PyMongoError) -> bool:
+    faults = error.details.get("writeErrors", []) if isinstance(error, BulkWriteError) else []
     return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
 
 
