@@ -23,6 +23,7 @@ from pipeline.executor.plan import Contested, Result, Run, described
 from pipeline.registry import Registry
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
 from pipeline.store.ledger import FINAL, row_id
+from pipeline.tables import Document
 from pipeline.temporal import Row
 from pipeline.updates import Update, set_on_insert
 
@@ -33,8 +34,14 @@ class _Correction:
 
     latest: datetime
     delta: Update = field(default_factory=Update.nothing)
-    recompute: set[str] = field(default_factory=set)
+    withdrawn: list[Update] = field(default_factory=list)
     contributions: int = 0
+
+    def recompute(self, document: Document) -> frozenset[str]:
+        """Paths that have to be found again: those where something withdrawn still counts."""
+        if document["_sync"]["contributions"] + self.contributions <= 0:
+            return frozenset()
+        return frozenset().union(*(update.bears_on(document) for update in self.withdrawn))
 
 
 class Healer:
@@ -114,9 +121,10 @@ class Healer:
             correction = self._correction(observer, old.key, at)
             kept = new.wrote if new.key == old.key else Update.nothing()
             difference = kept.minus(old.wrote)
-            correction.delta |= difference.delta
             # What a document is created with says what it is, not what happened to it.
-            correction.recompute |= difference.recompute - old.wrote.paths_of("set_on_insert")
+            changed = difference.recompute - old.wrote.paths_of("set_on_insert")
+            correction.delta |= difference.delta | kept.only(changed)
+            correction.withdrawn.append(old.wrote.only(changed))
             correction.contributions -= new.key != old.key
         if new.key is not None and new.key != old.key:
             correction = self._correction(observer, new.key, at)
@@ -131,6 +139,11 @@ class Healer:
     def _write(self, table: str, corrections: Mapping[str, _Correction]) -> None:
         self._contested.setdefault(table, set()).update(corrections)
         documents = self._tx.table(table)
+        suspect = [key for key, correction in corrections.items() if any(correction.withdrawn)]
+        recompute = {
+            key: corrections[key].recompute(document)
+            for key, document in documents.get(suspect).items()
+        }
         documents.apply(
             {
                 key: correction.delta
@@ -138,13 +151,12 @@ class Healer:
                 for key, correction in corrections.items()
             }
         )
-        for key, correction in corrections.items():
-            if correction.recompute:
-                total = self._recomputed(table, key, correction.recompute)
-                documents.recompute(key, total, correction.recompute)
+        for key, paths in recompute.items():
+            if paths:
+                documents.recompute(key, self._recomputed(table, key, paths), paths)
         documents.prune([key for key, c in corrections.items() if c.contributions < 0])
 
-    def _recomputed(self, table: str, key: str, paths: set[str]) -> Update:
+    def _recomputed(self, table: str, key: str, paths: frozenset[str]) -> Update:
         """What all contributions to the document come to, on these paths."""
         total = Update.nothing()
         for handler in self._registry.writers_of(table):

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from pipeline.errors import UpdateError
 from pipeline.updates.operators import MISSING, OPERATORS, Operator
-from pipeline.updates.ordering import same
+from pipeline.updates.ordering import precedes, same
 from pipeline.updates.values import added_exactly, checked_path
 
 _INC, _SET_ON_INSERT, _MAX, _MIN, _ADD_TO_SET, _SET = OPERATORS.values()
@@ -93,6 +93,18 @@ class Update:
         fields = {path: entry for path, entry in self._fields.items() if path in paths}
         above = (checked_path(path)[1] for path in fields)
         return Update(fields, _NO_PARENTS.union(*above))
+
+    def bears_on(self, document: Mapping[str, Any]) -> frozenset[str]:
+        """Paths whose value in a document that got this update may hang on it.
+
+        A maximum that has been exceeded since, or a minimum undercut, does not: without this
+        update the document would be the same there.
+        """
+        return frozenset(
+            path
+            for path, (name, value) in self._fields.items()
+            if not _outdone(name, value, _found(document, path))
+        )
 
     def __bool__(self) -> bool:
         """Whether it says anything."""
@@ -342,6 +354,21 @@ def _act(document: dict[str, Any], path: str, name: str, value: Any) -> None:
         document[segment] = inner
         document = inner
     document[last] = OPERATORS[name].act(path, document.get(last, MISSING), value)
+
+
+def _found(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for segment in _segments(path):
+        value = value.get(segment, MISSING) if isinstance(value, Mapping) else MISSING
+    return value
+
+
+def _outdone(name: str, value: Any, stored: Any) -> bool:
+    if stored is MISSING:
+        return False
+    if name == "max":
+        return precedes(value, stored)
+    return name == "min" and precedes(stored, value)
 
 
 def _alike(mine: _Entry, theirs: _Entry) -> bool:

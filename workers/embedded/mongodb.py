@@ -53,6 +53,8 @@ class EmbeddedMongo(EmbeddedServer):
         data.mkdir(exist_ok=True)
         parameters = {
             "diagnosticDataCollectionEnabled": "false",
+            # A killed worker's transaction holds its documents until it is given up.
+            "transactionLifetimeLimitSeconds": "15",
             # Nobody reads the past from a snapshot; keeping it costs hot documents dearly.
             "minSnapshotHistoryWindowInSeconds": "0",
             "shutdownTimeoutMillisForSignaledShutdown": str(SHUTDOWN_MS),
