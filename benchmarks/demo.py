@@ -37,7 +37,7 @@ from workers import logs
 from workers.bootstrap import Application, Servers, application, process_name, servers
 from workers.cli.context import explained
 
-EVENTS: Final = "100000"
+EVENTS: Final = "50000"
 """So many that the whole takes about a minute on two cores."""
 SEED: Final = 2013
 HANDLERS: Final = "handlers.appointments"
