@@ -60,12 +60,6 @@ class History:
             rows.sort(key=lambda row: row.order)
         return later
 
-    def of(self, key: str, limit: int) -> list[Row]:
-        """The first rows of one document, in order."""
-        ranged = {"_id": {"$gt": f"{key}|", "$lt": f"{key}}}"}, "key": key}
-        found = self._rows.find(ranged, session=self._session).sort("_id").limit(limit)
-        return [_row(doc) for doc in found]
-
     def write(
         self,
         *,
