@@ -7,19 +7,38 @@ Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
-
-BASE_SECONDS: Final = 2.0
-CAP_SECONDS: Final = 600.0
 
 
-def bound(attempt: int) -> float:
-    """The longest wait, in seconds, after this many failed attempts (from 1)."""
-    return min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1))
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The waits of one handler.
 
+    Attributes:
+        base_seconds: the bound after the first failed attempt; it doubles with each one.
+        cap_seconds: the bound never grows beyond this.
 
-def delay(attempt: int, draw: random.Random | None = None) -> timedelta:
-    """A wait after this many failed attempts, drawn from zero to `bound(attempt)`."""
-    uniform = draw.random() if draw else random.random()  # noqa: S311 - spread, not secrecy
-    return timedelta(seconds=bound(attempt) * uniform)
+    Raises:
+        ValueError: not 0 < base <= cap <= a day.
+    """
+
+    base_seconds: float = 2.0
+    cap_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.base_seconds <= self.cap_seconds <= timedelta(days=1).total_seconds():
+            raise ValueError(
+                f"a backoff takes 0 < base_seconds <= cap_seconds <= 86400, "
+                f"not {self.base_seconds} and {self.cap_seconds}"
+            )
+
+    def bound(self, attempt: int) -> float:
+        """The longest wait, in seconds, after this many failed attempts (from 1)."""
+        # Beyond 2**64 the cap has long been reached, and floats overflow some time later.
+        return min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 64))
+
+    def delay(self, attempt: int, draw: random.Random | None = None) -> timedelta:
+        """A wait after this many failed attempts, drawn from zero to `bound(attempt)`."""
+        uniform = draw.random() if draw else random.random()  # noqa: S311 - spread, not secrecy
+        return timedelta(seconds=self.bound(attempt) * uniform)

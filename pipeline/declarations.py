@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
+from pipeline.backoff import Backoff
 from pipeline.errors import DeclarationError
 from pipeline.keys import KeyTemplate
 from pipeline.state import State
 
 _HANDLER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
+DEFAULT_BACKOFF: Final = Backoff()
 RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches"})
 
 
@@ -41,6 +43,7 @@ class Handler:
     table: str
     key: KeyTemplate
     max_attempts: int | None
+    backoff: Backoff
 
     lane: ClassVar[Lane]
 
@@ -103,6 +106,7 @@ def action(
     key: str,
     history: str | None = None,
     max_attempts: int | None = None,
+    backoff: Backoff = DEFAULT_BACKOFF,
 ) -> Callable[[Callable[..., Any]], Action]:
     """Declare an action.
 
@@ -113,6 +117,7 @@ def action(
         key: template of the document's id, starting with `{tenant}:`.
         history: the temporal table of a fold; `<table>_changes` unless named.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
+        backoff: how long to wait between attempts.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -125,12 +130,12 @@ def action(
             raise DeclarationError(f"{name}: only a fold, (state, event) -> state, has a history")
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         if state is None:
-            return Commutative(name, function, table, template, max_attempts, types)
+            return Commutative(name, function, table, template, max_attempts, backoff, types)
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
             raise DeclarationError(f"{name}: a fold's history needs a table of its own")
-        return Fold(name, function, table, template, max_attempts, types, state, temporal)
+        return Fold(name, function, table, template, max_attempts, backoff, types, state, temporal)
 
     return declare
 
@@ -142,6 +147,7 @@ def observer(
     table: str,
     key: str,
     max_attempts: int | None = None,
+    backoff: Backoff = DEFAULT_BACKOFF,
 ) -> Callable[[Callable[..., Any]], Observer]:
     """Declare an observer of a fold, or of another observer of it.
 
@@ -151,6 +157,7 @@ def observer(
         table: the collection it adds to.
         key: template of the document's id; may name `{after.<field>}` of the new state.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
+        backoff: how long to wait between attempts.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -175,6 +182,7 @@ def observer(
             table=table,
             key=KeyTemplate(key, state),
             max_attempts=max_attempts,
+            backoff=backoff,
             after=after,
         )
 

@@ -153,7 +153,7 @@ class Dispatcher:
             tx.events.insert(new, now)
         tx.events.note_repeats(receipt.duplicates, receipt.conflicts)
         batches = self._batches([event for event, _ in new], receipt)
-        tx.batches.add(
+        tx.batches.insert(
             batches,
             created_at=now,
             due_at=now + timedelta(seconds=self._settings.rescue_after),

@@ -7,8 +7,8 @@
      ├── UnknownHandler        a job names a handler that no loaded module declares
      ├── HandlerFault          a handler's result can't be used for this event
      ├── NotFound              nothing is stored under that id
-     ├── EventFailed           an event failed in its handler; that is recorded
-     ├── JobRefused            a job calls something that is not the entry point
+     ├── WorkerDied            workers died while they ran the event
+     ├── JobRefused            a job is none of the pipeline's
      └── Unavailable           a server did not answer within the time allowed
 
 The docstring is the default message; what went wrong stays in attributes.
@@ -58,12 +58,12 @@ class NotFound(PipelineError):
     """Nothing is stored under that id."""
 
 
-class EventFailed(PipelineError):
-    """An event failed in its handler; it is recorded, and tried again or left to a person."""
+class WorkerDied(PipelineError):
+    """Workers died while they ran the event; it is set aside until a person looks."""
 
 
 class JobRefused(PipelineError):
-    """The job calls something that is not the pipeline's entry point."""
+    """The job is none of the pipeline's."""
 
 
 class Unavailable(PipelineError):

@@ -116,6 +116,12 @@ class Event(BaseModel):
         return order_of(self.occurred_at, self.seq, self.key)
 
 
+    def envelope(self) -> dict[str, Any]:
+        """All but the payload, as `StoredEvent.of` takes it."""
+        fields = self.__dict__.items()
+        return {name: value for name, value in fields if name not in _PAYLOAD}
+
+
 class StoredEvent(Event):
     """An event as it comes back from the store: trusted, and its payload read when asked for."""
 
@@ -137,6 +143,7 @@ class StoredEvent(Event):
 
 
 _FIELDS: Final = frozenset(Event.model_fields)
+_PAYLOAD: Final = frozenset(("payload", "_read_payload"))
 
 
 def event_key(event_id: str, tenant: str, source: str) -> str:
@@ -147,6 +154,11 @@ def event_key(event_id: str, tenant: str, source: str) -> str:
 def event_id_of(key: str) -> str:
     """The source's own id within an event key."""
     return key.rpartition("@")[0]
+
+
+def tenant_of(key: str) -> str:
+    """The tenant within an event key."""
+    return key.rpartition("@")[2].partition("/")[0]
 
 
 def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:

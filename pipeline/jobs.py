@@ -1,39 +1,18 @@
-"""What an RQ job calls: one entry point for every handler.
+"""The function that every RQ job of the pipeline names.
 
-The executor is bound once, when a worker process starts; RQ imports this module by name and
-can hand nothing but the job's own JSON to it.
+`pipeline worker` takes the batch from the job and runs it; it calls no function that a job
+names. Any other RQ worker calls this one, and is told so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pipeline.errors import JobRefused, PipelineError
-from pipeline.executor import Executor
-
-_bound: list[Executor] = []
+from pipeline.errors import PipelineError
 
 
-def bind(executor: Executor) -> None:
-    """Make this process run jobs with the executor."""
-    _bound[:] = [executor]
-
-
-def run(handler: str, batch: str, events: Sequence[str]) -> None:
-    """Run one handler on one batch.
+def run(*_: object) -> None:
+    """Refuse to be called.
 
     Raises:
-        PipelineError: this process is no worker of the pipeline, or the batch failed.
+        PipelineError: always.
     """
-    if not _bound:
-        raise PipelineError("jobs of the pipeline are run by 'pipeline worker', not 'rq worker'")
-    _bound[0].run(handler, batch, tuple(events))
-
-
-def refuse(*_args: object, **_kwargs: object) -> None:
-    """Stand in for a function that no job may call.
-
-    Raises:
-        JobRefused: always.
-    """
-    raise JobRefused
+    raise PipelineError("jobs of the pipeline are run by 'pipeline worker', not by 'rq worker'")

@@ -1,6 +1,6 @@
-"""Sweeping: find work that no job stands for, and enqueue it.
+"""The sweeper's pass: find work that no job stands for, and enqueue it again.
 
-MongoDB says what is pending, Redis what is queued, heartbeats what is running. What is
+MongoDB says what is to be done (the outbox), Redis what is being done about it. What is
 pending and overdue, but neither queued nor running, was lost on the way (a worker killed,
 Redis wiped, an enqueue that failed) or has waited out its backoff; it is enqueued again.
 Doing so once too often is harmless, since a batch is claimed in its own transaction.
@@ -8,6 +8,7 @@ Doing so once too often is harmless, since a batch is claimed in its own transac
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -15,7 +16,11 @@ from typing import Final
 import structlog
 
 from pipeline.clock import Clock
+from pipeline.errors import UnknownHandler
+from pipeline.executor import rescue
 from pipeline.queue import Heartbeats, JobQueue
+from pipeline.registry import Registry
+from pipeline.reporting import report
 from pipeline.settings import Settings
 from pipeline.store import Store
 
@@ -32,30 +37,82 @@ class Sweep:
     Attributes:
         due: overdue batches looked at.
         enqueued: those that had no job, and have one now.
+        deaths: batches that a worker died of.
     """
 
-    due: int
-    enqueued: int
+    due: int = 0
+    enqueued: int = 0
+    deaths: int = 0
 
 
-def sweep(
-    store: Store, queue: JobQueue, heartbeats: Heartbeats, clock: Clock, settings: Settings
-) -> Sweep:
-    """One pass.
+class Sweeper:
+    """Makes passes.
 
-    Raises:
-        redis.RedisError: Redis is away; nothing was enqueued, and the next pass tries again.
-        pymongo.errors.PyMongoError: MongoDB is away; as above.
+    Args:
+        store: the outbox.
+        registry: the handlers.
+        queue: the lanes.
+        heartbeats: which workers live.
+        clock: wall time.
+        settings: limits.
     """
-    due = store.records.batches.due(clock.now(), PASS_LIMIT)
-    if not due:
-        return Sweep(0, 0)
-    live = {job for job in heartbeats.running().values() if job}
-    missing = queue.missing(due, live)
-    if queue.enqueue(missing):
-        again = clock.now() + timedelta(seconds=settings.rescue_after)
-        store.records.batches.postpone([batch.id for batch in due], again)
-    if missing:
-        queue.forget_dead_executions(live)
-        log.info("batches_enqueued_again", due=len(due), enqueued=len(missing))
-    return Sweep(len(due), len(missing))
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        queue: JobQueue,
+        heartbeats: Heartbeats,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._queue = queue
+        self._heartbeats = heartbeats
+        self._clock = clock
+        self._settings = settings
+
+    def sweep(self) -> Sweep:
+        """One pass.
+
+        Raises:
+            redis.RedisError: Redis is away; the next pass does what this one did not.
+            pymongo.errors.PyMongoError, Unavailable: MongoDB is away; as above.
+        """
+        running = self._heartbeats.running()
+        deaths = self._rescue(running.keys())
+        due = self._store.records.batches.due(self._clock.now(), PASS_LIMIT)
+        if not due:
+            return Sweep(deaths=deaths)
+        live = {job for jobs in running.values() for job in jobs}
+        missing = self._queue.missing(due, live)
+        if self._queue.enqueue(missing):
+            again = self._clock.now() + timedelta(seconds=self._settings.rescue_after)
+            self._store.records.batches.postpone([batch.id for batch in due], again)
+        if missing:
+            log.info("batches_enqueued_again", due=len(due), enqueued=len(missing))
+        return Sweep(len(due), len(missing), deaths)
+
+    def _rescue(self, live: Collection[str]) -> int:
+        """Decide how batches go on whose workers died, and tell Redis."""
+        orphans = self._queue.orphaned(live)
+        if not orphans:
+            return 0
+        for batch, suspect in zip(orphans, self._heartbeats.suspects(orphans), strict=True):
+            try:
+                outcome = rescue(
+                    self._store, self._registry, self._clock, self._settings, batch, suspect
+                )
+            except UnknownHandler as error:
+                log.warning("batch_of_unknown_handler", job=batch, error=str(error))
+                continue
+            log.warning(
+                "worker_died",
+                job=batch,
+                suspect=suspect,
+                set_aside=len(outcome.failures),
+                pending=outcome.claimed,
+            )
+            self._queue.tell(report(outcome))
+        return len(orphans)

@@ -15,6 +15,7 @@ from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
 from pipeline.dispatch import Dispatcher
 from pipeline.executor import Executor
+from pipeline.executor.steps import Passing, go_on
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
@@ -47,7 +48,7 @@ class Application:
     heartbeats: Heartbeats
     dispatcher: Dispatcher
 
-    def executor(self, worker: str) -> Executor:
+    def executor(self, worker: str, passing: Passing = go_on) -> Executor:
         """The executor of one worker."""
         return Executor(
             self.store,
@@ -55,7 +56,8 @@ class Application:
             self.clock,
             self.settings,
             worker=worker,
-            enqueue=self.queue.enqueue,
+            passing=passing,
+            watch=self.heartbeats.suspect,
         )
 
 
@@ -115,5 +117,5 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
 
 
 def process_name(role: str) -> str:
-    """Who a process is in ledger, logs and RQ: `role@host:pid`."""
-    return f"{role}@{socket.gethostname()}:{os.getpid()}"
+    """Who a process is in ledger, logs and RQ: `role@host-pid`; a colon would mislead RQ."""
+    return f"{role}@{socket.gethostname()}-{os.getpid()}"

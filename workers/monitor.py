@@ -18,7 +18,7 @@ class Snapshot:
         tables: documents in each table.
         backlog: for each handler, batches and events still to be done.
         lanes: jobs waiting in each lane.
-        workers: the job of each live worker; empty for an idle one.
+        workers: the jobs of each live worker; none for an idle one.
         trouble: ledger rows that are retrying or dead.
     """
 
@@ -28,7 +28,7 @@ class Snapshot:
     tables: dict[str, int]
     backlog: dict[str, tuple[int, int]]
     lanes: dict[str, int]
-    workers: dict[str, str]
+    workers: dict[str, list[str]]
     trouble: dict[str, int]
 
 

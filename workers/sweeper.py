@@ -10,7 +10,8 @@ import structlog
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from pipeline.sweeping import sweep
+from pipeline.errors import Unavailable
+from pipeline.sweeping import Sweeper
 from workers.bootstrap import Application
 
 log = structlog.get_logger(__name__)
@@ -22,10 +23,11 @@ def run(app: Application) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     parent = os.getppid()
+    sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
     log.info("sweeper_started")
     while not stop.wait(app.settings.sweep_interval) and os.getppid() == parent:
         try:
-            sweep(app.store, app.queue, app.heartbeats, app.clock, app.settings)
-        except (RedisError, PyMongoError) as error:
+            sweeper.sweep()
+        except (RedisError, PyMongoError, Unavailable) as error:
             log.warning("sweep_failed", error=str(error)[:300])
     log.info("sweeper_stopped")

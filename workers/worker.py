@@ -11,9 +11,9 @@ from typing import Self
 import structlog
 from redis.exceptions import RedisError
 
-from pipeline import jobs
 from pipeline.declarations import Lane
 from pipeline.queue import BatchWorker, Heartbeats
+from pipeline.reporting import report
 from workers.bootstrap import Application, process_name
 
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -31,15 +31,20 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
         lanes: which lanes to take jobs from; a job of the first is taken before others.
     """
     name = process_name(role)
-    jobs.bind(app.executor(name))
-    # RQ makes worker names part of keys, where a colon would mislead its own commands.
-    worker = BatchWorker(app.redis, name=name.replace(":", "-"), lanes=lanes)
+    executor = app.executor(name)
+    worker = BatchWorker(
+        app.redis,
+        name=name,
+        lanes=lanes,
+        run=lambda batches: report(executor.run(batches)),
+        room=app.settings.batch_size,
+        heartbeats=app.heartbeats,
+    )
     # What the start has made stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    with _Pulse(app.heartbeats, name, app.settings.lease_seconds) as pulse:
-        worker.on_job = pulse.running
+    with _Pulse(app.heartbeats, worker, app.settings.lease_seconds):
         log.info("worker_started", lanes=[lane.value for lane in lanes])
         worker.work(logging_level="WARNING")
     log.info("worker_stopped")
@@ -51,18 +56,13 @@ class _Pulse:
     It also ends the process when its supervisor is gone: an orphan would go on unseen.
     """
 
-    def __init__(self, heartbeats: Heartbeats, worker: str, lease_seconds: int) -> None:
+    def __init__(self, heartbeats: Heartbeats, worker: BatchWorker, lease_seconds: int) -> None:
         self._heartbeats = heartbeats
         self._worker = worker
         self._period = lease_seconds / 3
-        self._job: str | None = None
         self._ended = threading.Event()
         self._parent = os.getppid()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
-
-    def running(self, job: str | None) -> None:
-        """Note the job that has begun, or None when it has ended."""
-        self._job = job
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -71,12 +71,12 @@ class _Pulse:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        self._heartbeats.stop(self._worker)
+        self._heartbeats.stop(self._worker.name)
 
     def _beat(self) -> None:
         while True:
             try:
-                self._heartbeats.beat(self._worker, self._job)
+                self._heartbeats.beat(self._worker.name, self._worker.running)
             except RedisError as error:
                 log.warning("heartbeat_failed", error=str(error))
             if self._ended.wait(self._period):

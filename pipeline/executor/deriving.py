@@ -50,23 +50,34 @@ def plan_action(action: Commutative, records: Mapping[str, EventRecord]) -> Plan
 
 
 class Transitions:
-    """What the events of a batch changed, read once for all its observers."""
+    """What the events of a batch changed, read once for all its observers.
 
-    def __init__(self, tx: Records, records: Mapping[str, EventRecord]) -> None:
+    Attributes:
+        known: by name of the fold and event key, what has been read or is remembered.
+    """
+
+    def __init__(
+        self,
+        tx: Records,
+        records: Mapping[str, EventRecord],
+        remembered: Mapping[str, Mapping[str, Transition]],
+    ) -> None:
         self._tx = tx
         self._records = records
-        self._read: dict[str, dict[str, Transition]] = {}
+        self.known = {root: dict(changes) for root, changes in remembered.items()}
 
-    def under(self, root: Fold) -> dict[str, Transition]:
+    def under(self, root: Fold) -> Mapping[str, Transition]:
         """By event key, what the fold made of the event."""
-        if root.name not in self._read:
-            ids = {
-                row_id(root.key(record.event), record.event.order): event
-                for event, record in self._records.items()
-            }
+        known = self.known.setdefault(root.name, {})
+        ids = {
+            row_id(root.key(record.event), record.event.order): event
+            for event, record in self._records.items()
+            if event not in known
+        }
+        if ids:
             found = self._tx.history(root.history).transitions(ids)
-            self._read[root.name] = {ids[row]: transition for row, transition in found.items()}
-        return self._read[root.name]
+            known |= {ids[row]: transition for row, transition in found.items()}
+        return known
 
 
 def plan_observer(

@@ -1,32 +1,39 @@
-"""The executor: claim, load, plan, write, record, chain, commit; then fan out.
+"""The executor: load, plan, write, record, claim, commit; the caller enqueues what follows.
 
-One transaction holds it all, so an event's effect and its ledger row are there together or
-not at all. An event whose handler raises is split off to a batch of its own within the same
-transaction, and its neighbours go on without it.
+One transaction holds the effects of a batch, their ledger rows, the mark that the batch is
+done and the batches that follow, so all of it is there or nothing. An event whose handler
+raises is split off to a batch of its own within the same transaction, and its neighbours go
+on without it. Small batches of one handler may be run together, as if they were one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 
-from pipeline import backoff
 from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Fold, Handler, Observer
-from pipeline.errors import EventFailed, HandlerFault, Unavailable, UnknownHandler
+from pipeline.errors import Unavailable, UnknownHandler
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
-from pipeline.executor.plan import MILLISECONDS, Contested, Plan, Result, Run, described
+from pipeline.executor.failing import failure, parts
+from pipeline.executor.outcome import Outcome
+from pipeline.executor.plan import MILLISECONDS, Contested, Plan, Run
+from pipeline.executor.recent import Recent, Seen
 from pipeline.executor.refolding import plan_fold
+from pipeline.executor.steps import Passing, Step, go_on
 from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
 from pipeline.store import (
     Batch,
     EventRecord,
     LedgerRow,
-    LedgerState,
+    Outdated,
     Records,
     RunRecord,
     Store,
@@ -36,53 +43,40 @@ from pipeline.store.ledger import FINAL, row_id
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of one batch; in memory only.
-
-    Attributes:
-        claimed: False where the batch had been done before.
-        done: effects committed, of any handler on any event.
-        repeated: effects that had been there before.
-        faults: by handler and event key, why it could not be done.
-        late: how many events were late for their document.
-        chained: batches for the handlers that follow.
-        retries: batches of one for the events that failed.
-    """
-
-    claimed: bool = True
-    done: int = 0
-    repeated: int = 0
-    faults: dict[tuple[str, str], Exception] = field(default_factory=dict)
-    late: int = 0
-    chained: list[Batch] = field(default_factory=list)
-    retries: list[Batch] = field(default_factory=list)
+Watch = Callable[[str, str], None]
+"""Told the batch and the event that a handler is about to see."""
 
 
-Planned = tuple[Mapping[str, EventRecord], dict[Handler, Plan]]
-"""The events of a batch, and what each handler makes of them."""
+class _Planned(NamedTuple):
+    """What each handler makes of the events, and the changes that are known for it."""
+
+    plans: dict[Handler, Plan]
+    transitions: Transitions
 
 
 @dataclass(slots=True)
 class _Course:
-    """What the tries of one batch's transaction hand on to each other.
+    """What the tries of one transaction hand on to each other.
 
     Attributes:
         handlers: one, or sibling observers.
-        batch: what they are run on.
-        read_at: when we began to read.
-        contested: derived documents to seize first, since an earlier try lost them.
-        doubtful: whether a ledger row was there, so that the next try has to look.
+        batches: what they are run on.
+        seen: their events, and what is remembered of the changes.
+        started_at: when we began to read.
+        doubtful: whether something may be done already, so that the next try has to look.
         ahead: what was planned before the transaction began, if anything.
+        contested: derived documents to seize first, since an earlier try lost them.
+        followed: by id, what the batches that follow will read.
     """
 
     handlers: Sequence[Handler]
-    batch: Batch
-    read_at: datetime
+    batches: Sequence[Batch]
+    seen: Seen
+    started_at: datetime
+    doubtful: bool
+    ahead: _Planned | None = None
     contested: Contested = field(default_factory=dict)
-    doubtful: bool = False
-    ahead: Planned | None = None
+    followed: dict[str, Seen] = field(default_factory=dict)
 
 
 class Executor:
@@ -94,8 +88,8 @@ class Executor:
         clock: wall and monotonic time.
         settings: limits.
         worker: who we are in the ledger.
-        enqueue: hands batches to RQ; called after the commit, and allowed to fail, since the
-            sweeper finds what was not enqueued.
+        passing: called at each step; tests end the process in it.
+        watch: told each event before its handler, in batches that a worker died of.
     """
 
     def __init__(
@@ -106,172 +100,220 @@ class Executor:
         settings: Settings,
         *,
         worker: str,
-        enqueue: Callable[[Sequence[Batch]], None],
+        passing: Passing = go_on,
+        watch: Watch | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._settings = settings
         self._worker = worker
-        self._enqueue = enqueue
+        self._pass = passing
+        self._watch = watch
+        self._recent = Recent()
 
-    def run(self, names: str, job: str, events: Sequence[str]) -> Outcome:
-        """Run one batch, and hand on what follows from it.
+    def run(self, batches: Sequence[Batch]) -> Outcome:
+        """Run batches of the same handlers in one transaction.
 
-        Args:
-            names: the handler's name, or those of sibling observers joined by `+`.
-            job: the batch's id.
-            events: event keys.
+        What becomes of the events is in the outcome, failures too. The caller enqueues what
+        follows; what it does not, the sweeper finds.
 
         Raises:
             UnknownHandler: no loaded module declares one of the handlers.
-            EventFailed: the batch is one event, and it failed; everything is recorded.
             Unavailable: MongoDB did not answer in time; nothing has changed.
         """
-        handlers = self._registry.handlers(names)
-        batch = Batch.of(names, events, handlers[0].lane)
-        if batch.id != job:
-            raise HandlerFault(f"job {job} does not hold the events that its id was made from")
+        handlers = self._registry.handlers(batches[0].handler)
+        self._pass(Step.TAKEN)
         started = self._clock.monotonic()
-        course = _Course(handlers, batch, self._clock.now())
         try:
-            if all(isinstance(handler, Observer) for handler in handlers):
-                course.ahead = self._plan(self._store.records, course, set())
-            outcome = self._store.transact(lambda tx: self._attempt(tx, course))
+            outcome = self._run(handlers, batches)
         except Unavailable:
             raise
-        except Exception as refusal:  # noqa: BLE001 - one event is at fault; halving finds it
-            outcome = self._isolate(handlers, batch, refusal)
-        self._enqueue(outcome.chained)
-        self._log(batch, outcome, self._clock.monotonic() - started)
-        if outcome.faults and len(batch.events) == 1:
-            (handler, event), fault = next(iter(outcome.faults.items()))
-            raise EventFailed(f"{handler}: {event}: {fault}") from fault
+        except Exception as refusal:  # noqa: BLE001 - one event is at fault; cutting finds it
+            if len(batches) > 1:
+                return Outcome.sum([self.run([batch]) for batch in batches])
+            outcome = self._isolate(handlers, batches[0], refusal)
+        self._log(batches, outcome, self._clock.monotonic() - started)
         return outcome
 
+    def _run(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Outcome:
+        started_at = self._clock.now()
+        course = _Course(
+            handlers=self._watched(handlers, batches),
+            batches=batches,
+            seen=self._load(batches),
+            started_at=started_at,
+            doubtful=any(batch.attempt for batch in batches),
+        )
+        if all(isinstance(handler, Observer) for handler in handlers):
+            # Observers may be planned outside of the transaction: if what they read changes
+            # before it commits, the change has written their ledger rows, and inserting ours
+            # fails. So the transaction that holds the hot documents is short.
+            course.ahead = self._plan(self._store.records, course.handlers, course.seen)
+        self._pass(Step.LOADED)
+        outcome = self._store.transact(lambda tx: self._attempt(tx, course))
+        self._pass(Step.COMMITTED)
+        for batch, seen in course.followed.items():
+            self._recent.note(batch, seen)
+        return outcome
+
+    def _watched(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Sequence[Handler]:
+        """The handlers; where a worker died of the batch, each tells what it is about to see."""
+        if self._watch is None or not any(batch.deaths for batch in batches):
+            return handlers
+        note = partial(self._watch, batches[0].id)
+
+        def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+            def tell_and_call(*args: Any) -> Any:
+                note(args[-1].key)
+                return function(*args)
+
+            return tell_and_call
+
+        return [replace(handler, function=watched(handler.function)) for handler in handlers]
+
+    def _load(self, batches: Sequence[Batch]) -> Seen:
+        """The events, which never change, and the changes that are remembered."""
+        records: dict[str, EventRecord] = {}
+        transitions: dict[str, Any] = {}
+        for batch in batches:
+            seen = self._recent.take(batch.id)
+            if seen is not None:
+                records |= seen.records
+                for root, changes in seen.transitions.items():
+                    transitions.setdefault(root, {}).update(changes)
+        missing = [e for batch in batches for e in batch.events if e not in records]
+        if missing:
+            records |= self._store.records.events.load(missing)
+        return Seen(records, transitions)
+
     def _attempt(self, tx: Records, course: _Course) -> Outcome:
-        """One try of the transaction."""
-        batch = course.batch
-        read_at = self._clock.now() if course.ahead is None else course.read_at
-        failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, read_at))
-        if failed_before is None:
-            return Outcome(claimed=False)
+        """One try of the transaction.
+
+        The first one expects that nothing is done and skips the look: writing is the check.
+        If something is, that undoes the transaction, and the next try looks.
+        """
+        self._pass(Step.BEGUN)
+        looking, batches = course.doubtful, course.batches
+        if looking:
+            batches = list(tx.batches.pending([batch.id for batch in batches]).values())
+            if not batches:
+                return Outcome(claimed=False)
         for table, keys in course.contested.items():
             tx.table(table).seize(keys, self._clock.now())
-        # We expect no ledger rows and skip the look: inserting them is the check. If one is
-        # there, that undoes the transaction, and the next try looks.
-        looking = course.doubtful or failed_before > 0
-        settled = self._settled(tx, course) if looking else set()
-        if course.ahead is not None and not looking:
-            records, plans = course.ahead
+        settled: set[tuple[str, str]] = set()
+        if course.ahead is None or looking:
+            read_at = self._clock.now()
+            records = {e: course.seen.records[e] for batch in batches for e in batch.events}
+            if looking:
+                settled = _final(tx, [row_id(e, h.name) for h in course.handlers for e in records])
+            planned = self._plan(tx, course.handlers, Seen(records, {}), settled)
         else:
-            records, plans = self._plan(tx, course, settled)
-        repeated = len(settled) + (0 if looking else self._forgive(tx, plans))
-        run = Run(batch.id, failed_before + 1, read_at, self._clock.now())
+            read_at, planned = course.started_at, course.ahead
+        self._pass(Step.PLANNED)
+        if not looking and any(plan.faults for plan in planned.plans.values()):
+            # Only a look tells whether these were done before, and how often they failed.
+            course.doubtful = True
+            raise Outdated("an event failed in a try that did not look")
+        failed = {event: batch.attempt for batch in batches for event in batch.events}
+        run = Run(course.batches[0].id, failed, read_at, self._clock.now())
         try:
-            for plan in plans.values():
+            for plan in planned.plans.values():
                 plan.write(tx, run, course.contested)
-            return self._record(tx, plans, records, run, fresh=not looking, repeated=repeated)
-        except Taken:
+            self._pass(Step.WRITTEN)
+            outcome = self._record(tx, course, planned, run, looking=looking)
+            outcome.repeated = len(settled)
+            self._settle(tx, batches, run, outcome)
+        except (Taken, Outdated):
             course.doubtful = True
             raise
+        return outcome
 
-    def _settled(self, tx: Records, course: _Course) -> set[tuple[str, str]]:
-        """Pairs of handler and event that are done."""
-        events = course.batch.events
-        return _final(tx, [row_id(event, h.name) for h in course.handlers for event in events])
-
-    def _forgive(self, tx: Records, plans: Mapping[Handler, Plan]) -> int:
-        """Drop the faults of events that are done: a try that did not look could not know.
-
-        Returns:
-            How many there were.
-        """
-        faults = [row_id(event, h.name) for h, plan in plans.items() for event in plan.faults]
-        done = _final(tx, faults) if faults else set()
-        for handler, plan in plans.items():
-            plan.faults = {e: x for e, x in plan.faults.items() if (handler.name, e) not in done}
-        return len(done)
-
-    def _plan(self, tx: Records, course: _Course, settled: set[tuple[str, str]]) -> Planned:
-        """Read what the handlers need, and run them on all events that are not settled.
-
-        Observers may be planned ahead, outside of the transaction: if what they read changes
-        before it commits, the change has written their ledger rows, and inserting ours fails.
-        So the transaction that holds the hot documents is short.
-        """
-        records = tx.events.load(course.batch.events)
-        transitions = Transitions(tx, records)
+    def _plan(
+        self,
+        tx: Records,
+        handlers: Sequence[Handler],
+        seen: Seen,
+        settled: AbstractSet[tuple[str, str]] = frozenset(),
+    ) -> _Planned:
+        """Read what the handlers need, and run them on all events that are not settled."""
+        transitions = Transitions(tx, seen.records, seen.transitions)
         plans: dict[Handler, Plan] = {}
-        for handler in course.handlers:
-            todo = {e: r for e, r in records.items() if (handler.name, e) not in settled}
+        for handler in handlers:
+            todo = {e: r for e, r in seen.records.items() if (handler.name, e) not in settled}
             match handler:
                 case Observer():
                     plans[handler] = plan_observer(transitions, handler, todo)
                 case Fold():
-                    plans[handler] = plan_fold(tx, self._registry, handler, todo)
+                    plans[handler] = plan_fold(tx, self._registry, handler, todo, self._settings)
+                    transitions.known[handler.name] = plans[handler].changes
                 case Commutative():
                     plans[handler] = plan_action(handler, todo)
                 case _:
                     raise UnknownHandler(f"{handler.name} is of no kind that can be run")
-        return records, plans
+        return _Planned(plans, transitions)
 
     def _record(
-        self,
-        tx: Records,
-        plans: Mapping[Handler, Plan],
-        records: Mapping[str, EventRecord],
-        run: Run,
-        *,
-        fresh: bool,
-        repeated: int,
+        self, tx: Records, course: _Course, planned: _Planned, run: Run, *, looking: bool
     ) -> Outcome:
         """Write the ledger rows, give failed events batches of their own, chain the rest."""
-        outcome = Outcome(repeated=repeated)
+        outcome = Outcome()
         rows: list[LedgerRow] = []
-        for handler, plan in plans.items():
+        course.followed.clear()
+        records = course.seen.records
+        for handler, plan in planned.plans.items():
             rows += [run.row(handler, records[e], result) for e, result in plan.results.items()]
-            for event, error in plan.faults.items():
-                outcome.faults[handler.name, event] = error
-                retry = self._fail(tx, handler, records[event], error, run, "handle")
-                outcome.retries.append(retry)
-            outcome.chained += self._chain(tx, handler, list(plan.results), run)
-        if fresh:
-            tx.ledger.insert(rows)
-        else:
-            tx.ledger.put(rows)
+            outcome.failures += [
+                failure(handler, records[event], error, run, "handle", self._settings)
+                for event, error in plan.faults.items()
+            ]
+            self._chain(course, handler, list(plan.results), planned.transitions, outcome)
         outcome.done = len(rows)
         outcome.late = sum(row.late_ms is not None for row in rows)
+        if looking:
+            tx.ledger.put([*rows, *(failed.row for failed in outcome.failures)])
+        else:
+            tx.ledger.insert(rows)
+        self._pass(Step.RECORDED)
         return outcome
 
-    def _fail(
+    def _chain(
         self,
-        tx: Records,
+        course: _Course,
         handler: Handler,
-        record: EventRecord,
-        error: Exception,
-        run: Run,
-        stage: str,
-    ) -> Batch:
-        """Record a failed attempt, and when the next one is due, if any."""
-        allowed = handler.max_attempts or self._settings.max_attempts
-        dead = run.attempt >= allowed
-        state = LedgerState.DEAD if dead else LedgerState.RETRYING
-        tx.ledger.put([run.row(handler, record, Result(state, error=described(error, stage)))])
-        retry = Batch.of(handler.name, [record.event.key], handler.lane, attempt=run.attempt)
-        due_at = None if dead else run.write_at + backoff.delay(run.attempt)
-        tx.batches.add([retry], created_at=run.write_at, due_at=due_at)
-        return retry
-
-    def _chain(self, tx: Records, handler: Handler, events: Sequence[str], run: Run) -> list[Batch]:
-        """Record what is to be done next: the observers of this handler, on the same events."""
+        events: Sequence[str],
+        transitions: Transitions,
+        outcome: Outcome,
+    ) -> None:
+        """Note what is to be done next: the observers of this handler, on the same events."""
         observers = self._registry.observers_of(handler)
         if not events or not observers:
-            return []
+            return
         names = SIBLINGS.join(observer.name for observer in observers)
-        following = [Batch.of(names, events, observers[0].lane)]
-        self._add(tx, following, run.write_at)
-        return following
+        batch = Batch.of(names, events, observers[0].lane)
+        outcome.following.append(batch)
+        root = observers[0].root.name
+        known = transitions.known.get(root, {})
+        if all(event in known for event in events):
+            records = self._store.records.events.unread({e: course.seen.records[e] for e in events})
+            course.followed[batch.id] = Seen(records, {root: {e: known[e] for e in events}})
+
+    def _settle(self, tx: Records, batches: Sequence[Batch], run: Run, outcome: Outcome) -> None:
+        """Mark the batches done, and what comes of them pending.
+
+        Raises:
+            Outdated: some of them were done already.
+        """
+        soon = run.write_at + timedelta(seconds=self._settings.rescue_after)
+        pending: list[tuple[Batch, datetime | None]] = [(b, soon) for b in outcome.following]
+        pending += [(f.batch, f.due_at) for f in outcome.failures if f.pending]
+        tx.batches.settle(
+            [batch.id for batch in batches],
+            RunRecord(self._worker, run.read_at),
+            pending,
+            created_at=run.write_at,
+        )
+        self._pass(Step.CLAIMED)
 
     def _isolate(self, handlers: Sequence[Handler], batch: Batch, error: Exception) -> Outcome:
         """Find what is at fault: cut the batch, or record the failure of a single event.
@@ -282,56 +324,53 @@ class Executor:
         log.warning("batch_refused", handler=batch.handler, job=batch.id, error=repr(error)[:500])
 
         def cut(tx: Records) -> Outcome:
-            now = self._clock.now()
-            failed_before = tx.batches.claim(batch.id, RunRecord(self._worker, now))
-            if failed_before is None:
+            pending = tx.batches.pending([batch.id]).get(batch.id)
+            if pending is None:
                 return Outcome(claimed=False)
+            now = self._clock.now()
+            run = Run(batch.id, dict.fromkeys(batch.events, pending.attempt), now, now)
+            outcome = Outcome()
             if len(handlers) == len(batch.events) == 1:
                 (handler,), (event,) = handlers, batch.events
                 record = tx.events.load([event])[event]
-                run = Run(batch.id, failed_before + 1, now, now)
-                retry = self._fail(tx, handler, record, error, run, "write")
-                return Outcome(faults={(handler.name, event): error}, retries=[retry])
-            parts = list(_parts(handlers, batch, failed_before))
-            self._add(tx, parts, now)
-            return Outcome(chained=parts)
+                failed = failure(handler, record, error, run, "write", self._settings)
+                outcome.failures.append(failed)
+                tx.ledger.put([failed.row])
+            else:
+                outcome.following += parts(handlers, pending)
+            self._settle(tx, [batch], run, outcome)
+            return outcome
 
         return self._store.transact(cut)
 
-    def _add(self, tx: Records, batches: Sequence[Batch], now: datetime) -> None:
-        due_at = now + timedelta(seconds=self._settings.rescue_after)
-        tx.batches.add(batches, created_at=now, due_at=due_at)
-
-    def _log(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
+    def _log(self, batches: Sequence[Batch], outcome: Outcome, seconds: float) -> None:
         log.info(
             "batch_done" if outcome.claimed else "batch_was_done",
-            handler=batch.handler,
-            job=batch.id,
+            handler=batches[0].handler,
+            job=batches[0].id,
             worker=self._worker,
-            events=len(batch.events),
+            batches=len(batches),
+            events=sum(len(batch.events) for batch in batches),
             done=outcome.done,
             repeated=outcome.repeated,
-            failed=len(outcome.faults),
+            failed=len(outcome.failures),
             late=outcome.late,
-            chained=len(outcome.chained),
+            following=len(outcome.following),
             ms=round(seconds * MILLISECONDS, 1),
         )
-        for (handler, event), error in outcome.faults.items():
-            log.warning("event_failed", handler=handler, event_key=event, error=repr(error)[:500])
+        for failed in outcome.failures:
+            row = failed.row
+            log.warning(
+                "event_failed",
+                handler=row.handler,
+                event_key=row.event,
+                state=row.state,
+                attempt=row.attempt,
+                error=(row.error or {}).get("message", "")[:500],
+            )
 
 
 def _final(tx: Records, ids: Sequence[str]) -> set[tuple[str, str]]:
     """Pairs of handler and event, of these rows, that are done for good."""
-    rows = tx.ledger.rows(ids).values()
-    return {(row.handler, row.event) for row in rows if row.state in FINAL}
-
-
-def _parts(handlers: Sequence[Handler], batch: Batch, failed_before: int) -> Iterator[Batch]:
-    """The batch in two halves of its events; of a single event, one for each handler."""
-    middle = len(batch.events) // 2
-    if not middle:
-        for handler in handlers:
-            yield Batch.of(handler.name, batch.events, batch.lane, failed_before)
-        return
-    for events in (batch.events[:middle], batch.events[middle:]):
-        yield Batch.of(batch.handler, events, batch.lane, failed_before)
+    rows: Mapping[str, LedgerRow] = tx.ledger.rows(ids)
+    return {(row.handler, row.event) for row in rows.values() if row.state in FINAL}

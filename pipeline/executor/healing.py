@@ -19,9 +19,12 @@ from datetime import datetime
 
 from pipeline.declarations import Fold, Observer
 from pipeline.executor.deriving import NOTHING, Contribution, contribution
-from pipeline.executor.plan import Contested, Result, Run, described
+from pipeline.executor.failing import failure
+from pipeline.executor.outcome import Failure
+from pipeline.executor.plan import Contested, Result, Run
 from pipeline.registry import Registry
-from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
+from pipeline.settings import Settings
+from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
 from pipeline.store.ledger import FINAL, row_id
 from pipeline.tables import Document
 from pipeline.temporal import Row
@@ -48,15 +51,22 @@ class Healer:
     """Corrects all that follows from the changed rows of one action, in its transaction."""
 
     def __init__(
-        self, tx: Records, registry: Registry, action: Fold, run: Run, contested: Contested
+        self,
+        tx: Records,
+        registry: Registry,
+        action: Fold,
+        run: Run,
+        contested: Contested,
+        settings: Settings,
     ) -> None:
+        self._settings = settings
         self._contested = contested
         self._tx = tx
         self._registry = registry
         self._observers = registry.observers_below(action)
         self._run = run
         self._rows: list[LedgerRow] = []
-        self._retries: list[Batch] = []
+        self._failures: list[Failure] = []
         self._corrections: dict[str, dict[str, _Correction]] = defaultdict(dict)
 
     def heal(self, affected: Sequence[Row], known: Mapping[str, EventRecord]) -> None:
@@ -72,9 +82,11 @@ class Healer:
             for row in affected:
                 self._reconsider(observer, row, known[row.event], had)
         self._tx.ledger.put(self._rows)
-        # Due at once: the sweeper enqueues it.
-        now = self._run.write_at
-        self._tx.batches.add(self._retries, created_at=now, due_at=now)
+        for failed in self._failures:
+            if failed.pending:
+                # The sweeper enqueues it when it is due.
+                created_at = self._run.write_at
+                self._tx.batches.add([failed.batch], created_at=created_at, due_at=failed.due_at)
         for table, corrections in self._corrections.items():
             self._write(table, corrections)
 
@@ -108,9 +120,9 @@ class Healer:
             self._rows.append(self._run.row(observer, record, Result(state, key, wrote)))
 
     def _refuse(self, observer: Observer, record: EventRecord, error: Exception) -> None:
-        fault = Result(LedgerState.RETRYING, error=described(error, "heal"))
-        self._rows.append(self._run.row(observer, record, fault))
-        self._retries.append(Batch.of(observer.name, [record.event.key], observer.lane, attempt=1))
+        failed = failure(observer, record, error, self._run, "heal", self._settings)
+        self._rows.append(failed.row)
+        self._failures.append(failed)
 
     def _correct(
         self, observer: Observer, record: EventRecord, old: Contribution, new: Contribution

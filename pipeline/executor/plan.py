@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from pipeline.declarations import Handler
 from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
+from pipeline.temporal import Transition
 from pipeline.updates import Update, assign, inc, maximum
 
 TRACEBACK_CHARACTERS: Final = 4000
@@ -27,14 +28,14 @@ class Run:
     """The facts that all rows of one run share.
 
     Attributes:
-        job: the RQ job, which is the batch.
-        attempt: 1 for the first.
+        job: the RQ job, which is the batch; the first of those run together.
+        failed: by event key, how often it failed before; absent ones never did.
         read_at: when it began to read.
         write_at: when it began to write.
     """
 
     job: str
-    attempt: int
+    failed: Mapping[str, int]
     read_at: datetime
     write_at: datetime
 
@@ -57,7 +58,7 @@ class Run:
             state=result.state,
             key=result.key,
             wrote=result.wrote,
-            attempt=self.attempt,
+            attempt=self.failed.get(record.event.key, 0) + 1,
             job=self.job,
             write_at=self.write_at,
             lag_ms=(self.write_at - record.received_at) // MILLISECOND,
@@ -85,11 +86,13 @@ class Plan:
         faults: by event key, for the others.
         write: writes the documents within the transaction, and notes the derived ones in
             `contested` before it does, so that another try can seize them first.
+        changes: by event key, what a fold changed.
     """
 
     results: dict[str, Result]
     faults: dict[str, Exception]
     write: Callable[[Records, Run, Contested], None]
+    changes: dict[str, Transition] = field(default_factory=dict)
 
 
 def described(error: BaseException, stage: str) -> dict[str, str]:

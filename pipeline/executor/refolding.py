@@ -17,14 +17,19 @@ from pipeline.executor.healing import Healer
 from pipeline.executor.plan import MILLISECOND, Contested, Plan, Result, Run
 from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
+from pipeline.settings import Settings
 from pipeline.store import EventRecord, LedgerState, Records
-from pipeline.temporal import Row
+from pipeline.temporal import Row, Transition
 
 Document = dict[str, Any]
 
 
 def plan_fold(
-    tx: Records, registry: Registry, action: Fold, records: Mapping[str, EventRecord]
+    tx: Records,
+    registry: Registry,
+    action: Fold,
+    records: Mapping[str, EventRecord],
+    settings: Settings,
 ) -> Plan:
     """Run a fold on a batch."""
     by_key: dict[str, list[Event]] = defaultdict(list)
@@ -40,7 +45,7 @@ def plan_fold(
     standings = {key: _standing(document) for key, document in documents.items()}
     later = tx.history(action.history).later_than(_late(by_key, standings))
     known = _events_of(tx, later)
-    plan = _FoldPlan(registry, action, documents, known)
+    plan = _FoldPlan(registry, action, documents, known, settings)
     for key, events in by_key.items():
         rows = later.get(key, [])
         own = {row.event: known[row.event].event for row in rows}
@@ -48,7 +53,7 @@ def plan_fold(
         plan.folded.append(fold(action, key, past, events))
     for folded in plan.folded:
         faults |= folded.faults
-    return Plan(plan.results(records), faults, plan.write)
+    return Plan(plan.results(records), faults, plan.write, plan.changes())
 
 
 def _standing(document: Document) -> Standing:
@@ -79,12 +84,14 @@ class _FoldPlan:
         action: Fold,
         documents: Mapping[str, Document],
         known: Mapping[str, EventRecord],
+        settings: Settings,
     ) -> None:
         self.folded: list[Folded] = []
         self._registry = registry
         self._action = action
         self._documents = documents
         self._known = known
+        self._settings = settings
 
     def results(self, records: Mapping[str, EventRecord]) -> dict[str, Result]:
         return {
@@ -98,6 +105,9 @@ class _FoldPlan:
             for event, wrote in folded.wrote.items()
         }
 
+    def changes(self) -> dict[str, Transition]:
+        return {row.event: row.transition for folded in self.folded for row in folded.new}
+
     def write(self, tx: Records, run: Run, contested: Contested) -> None:
         changed = [folded for folded in self.folded if folded.wrote]
         tx.table(self._action.table).replace([_document(folded, run) for folded in changed])
@@ -109,7 +119,8 @@ class _FoldPlan:
         )
         affected = [row for folded in changed for row in folded.affected]
         if affected:
-            Healer(tx, self._registry, self._action, run, contested).heal(affected, self._known)
+            healer = Healer(tx, self._registry, self._action, run, contested, self._settings)
+            healer.heal(affected, self._known)
 
     def _lateness(self, key: str, event: Event) -> int | None:
         """Milliseconds of event time behind what the document had seen; None if in order."""

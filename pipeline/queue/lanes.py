@@ -1,34 +1,26 @@
-"""The lanes, as RQ queues.
-
-A job carries a handler's name, the batch's id and event keys, as JSON; its id is the
-batch's. Every job calls one fixed entry point, and a worker refuses any other, so nobody
-who can write to Redis can make a worker import something else. Redis holds nothing that
-MongoDB does not: it may be wiped at any moment.
-"""
+"""The lanes, as RQ queues. Redis holds nothing that MongoDB does not: it may be wiped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import structlog
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
+from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
 from pipeline.store import Batch
 
-ENTRY_POINT: Final = "pipeline.jobs.run"
-JOB_SECONDS: Final = 600
-RESULT_SECONDS: Final = 60
-FAILURE_SECONDS: Final = 30 * 24 * 3600
-QUEUED_SECONDS: Final = 7 * 24 * 3600
 LISTED: Final = 20_000
 """Longest queue whose list is read whole to see which jobs are in it."""
 
@@ -41,21 +33,23 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
     Raises:
         Unavailable: nothing answers there, or it refuses us.
     """
-    connection = Redis.from_url(
-        url,
-        socket_connect_timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        health_check_interval=30,
-    )
+
+    def client() -> Redis:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            health_check_interval=30,
+        )
+
     try:
-        connection.ping()
-        # A worker waits for jobs longer than this timeout, and RQ raises it for the
-        # connections made from now on; the one that is open would break off each wait.
-        connection.connection_pool.disconnect()
+        # A client of its own: a worker waits for jobs longer than this timeout, and RQ raises
+        # it only for connections that are made later on.
+        with client() as probe:
+            probe.ping()
     except RedisError as error:
-        connection.close()
         raise Unavailable(f"Redis does not answer within {timeout_seconds} s: {error}") from None
-    return connection
+    return client()
 
 
 class JobQueue:
@@ -74,17 +68,50 @@ class JobQueue:
         """
         if not batches:
             return True
+        return self.tell(Report(following=batches))
+
+    def tell(self, report: Report) -> bool:
+        """Enqueue and shelve in one round trip; False where Redis did not take it."""
         try:
             with self._connection.pipeline(transaction=False) as pipe:
-                for batch in batches:
-                    queue = self._lanes[batch.lane]
-                    FailedJobRegistry(queue=queue).remove(batch.id, pipeline=pipe)
-                    queue.enqueue_many([_job_data(batch)], pipeline=pipe)
+                self.add_report(report, pipe)
                 pipe.execute()
         except RedisError as error:
-            log.warning("enqueue_failed", batches=len(batches), error=str(error))
+            log.warning("enqueue_failed", batches=len(report.following), error=str(error))
             return False
         return True
+
+    def add_report(self, report: Report, pipe: Pipeline) -> None:
+        """Enqueue and shelve as part of a pipeline."""
+        self._add(report.following, pipe)
+        self._shelve(report.shelved, pipe)
+
+    def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:
+        for batch in batches:
+            queue = self._lanes[batch.lane]
+            if batch.attempt:
+                for shelf in (FailedJobRegistry(queue=queue), _scheduled(queue)):
+                    pipe.zrem(shelf.key, batch.id)
+            queue.enqueue_many([job_data(batch)], pipeline=pipe)
+
+    def _shelve(self, shelved: Sequence[Shelved], pipe: Pipeline) -> None:
+        """Show batches in RQ's registries while they wait: scheduled, or failed for good.
+
+        Nobody but the sweeper takes scheduled ones from there; `rq requeue` and rq-dashboard
+        put failed ones back to work.
+        """
+        for batch, due_at, cause in shelved:
+            queue = self._lanes[batch.lane]
+            job = shelved_job(batch, queue, scheduled=due_at is not None)
+            if due_at is None:
+                FailedJobRegistry(queue=queue).add(
+                    job, ttl=FAILURE_SECONDS, exc_string=cause, pipeline=pipe
+                )
+            else:
+                job.save(pipeline=pipe)
+                pipe.expire(job.key, FAILURE_SECONDS)
+                pipe.zadd(_scheduled(queue).key, {job.id: due_at.timestamp()})
+            Result.create_failure(job, FAILURE_SECONDS, exc_string=cause, pipeline=pipe)
 
     def missing(self, batches: Sequence[Batch], live: set[str]) -> list[Batch]:
         """Which of these no job in a lane and no live worker stands for.
@@ -109,26 +136,41 @@ class JobQueue:
         """Jobs waiting in each lane."""
         return {name: int(self._connection.llen(q.key)) for name, q in self._lanes.items()}
 
-    def forget_dead_executions(self, live: set[str]) -> int:
-        """Drop entries of jobs that RQ believes started and no live worker runs.
+    def orphaned(self, live: Collection[str]) -> list[str]:
+        """Take note, once, of jobs that were started by workers that live no more.
 
-        Otherwise RQ's own clean-up would some day move a job that has long been run again
-        to its failed registry.
+        They are forgotten with this: RQ's own clean-up would some day move jobs that have
+        long been run again to its failed registry. Whoever removes an entry has it to
+        himself, so each is returned to one caller only.
         """
-        dropped = 0
+        found = []
         for queue in self._lanes.values():
-            key = StartedJobRegistry(queue=queue).key
-            members = [text(member) for member in self._connection.zrange(key, 0, -1)]
-            dead = [member for member in members if member.partition(":")[0] not in live]
-            if dead:
-                dropped += int(self._connection.zrem(key, *dead))
-        return dropped
+            started = StartedJobRegistry(queue=queue).key
+            members = [text(member) for member in self._connection.zrange(started, 0, -1)]
+            workers = self._workers_of(members)
+            for member, worker in zip(members, workers, strict=True):
+                if worker not in live and self._connection.zrem(started, member):
+                    found.append(member.partition(":")[0])
+        return found
+
+    def _workers_of(self, executions: Sequence[str]) -> list[str]:
+        """Who started each execution; empty where Redis has forgotten it."""
+        if not executions:
+            return []
+        with self._connection.pipeline(transaction=False) as pipe:
+            for execution in executions:
+                pipe.hget(f"rq:execution:{execution}", "worker_name")
+            return [text(name or "") for name in pipe.execute()]
 
     def _exist(self, ids: Sequence[str]) -> list[bool]:
         with self._connection.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.exists(Job.key_for(job_id))
             return [bool(there) for there in pipe.execute()]
+
+
+def _scheduled(queue: Queue) -> ScheduledJobRegistry:
+    return ScheduledJobRegistry(queue=queue)  # type: ignore[no-untyped-call]
 
 
 def fetch(connection: Redis, job_id: str) -> Job | None:
@@ -142,21 +184,3 @@ def fetch(connection: Redis, job_id: str) -> Job | None:
 def text(value: Any) -> str:
     """What Redis answered, as text."""
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def rq_queue(name: str, connection: Redis) -> Queue:
-    """The RQ queue of a lane; its jobs are JSON."""
-    return Queue(name, connection=connection, serializer=JSONSerializer)
-
-
-def _job_data(batch: Batch) -> Any:
-    return Queue.prepare_data(
-        ENTRY_POINT,
-        args=(batch.handler, batch.id, list(batch.events)),
-        job_id=batch.id,
-        description=f"{batch.handler} on {len(batch.events)} events",
-        timeout=JOB_SECONDS,
-        ttl=QUEUED_SECONDS,
-        result_ttl=RESULT_SECONDS,
-        failure_ttl=FAILURE_SECONDS,
-    )

@@ -1,47 +1,83 @@
 """The RQ worker of the pipeline.
 
 RQ's own SimpleWorker takes about fourteen round trips to Redis for each job, and a batch of
-one event takes hardly longer than they do. This one says the same things to Redis in four:
-take the job, read it, say that it has started, say that it has ended.
+one event takes hardly longer than they do. This one says the same things in four, for any
+number of small jobs together: pop, read, say that they have started, say how they ended.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisAway
 from rq import Queue
+from rq.exceptions import DequeueTimeout
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException
 from rq.utils import now
 from rq.worker import SimpleWorker, WorkerStatus
 
 from pipeline.declarations import Lane
-from pipeline.queue.lanes import ENTRY_POINT, RESULT_SECONDS, rq_queue
+from pipeline.errors import JobRefused, Unavailable
+from pipeline.queue.heartbeats import Heartbeats
+from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
+from pipeline.queue.lanes import JobQueue
+from pipeline.queue.taking import Taker
+from pipeline.store import Batch
 
 WORKER_SECONDS: Final = 60
 """How long RQ keeps a silent worker; an idle one waits for jobs a little less, and speaks."""
 HEARTBEAT_SECONDS: Final = 10.0
 SUSPENSION_SECONDS: Final = 1.0
 """How often a busy worker looks whether `rq suspend` was given."""
+PAUSE_SECONDS: Final = 1.0
+"""Between tries while a server is away."""
+
+NOTHING: Final = Report()
 
 log = structlog.get_logger(__name__)
 
 
+Run = Callable[[Sequence[Batch]], Report]
+
+
 class BatchWorker(SimpleWorker):
-    """An RQ worker that runs batches in its own process, one after the other.
+    """An RQ worker that runs batches in its own process, one transaction after the other.
 
     It forks nothing (a MongoDB client must not cross a fork), refuses every function but
     the entry point, and leaves recovery to the sweeper, which knows from MongoDB what is
     still to be done.
+
+    Args:
+        connection: the Redis of the lanes.
+        name: who we are in RQ.
+        lanes: which lanes to take jobs from; a job of the first is taken before others.
+        run: runs batches of the same handlers.
+        room: most events that are run together.
+        heartbeats: where we say that we live, and with which jobs.
+
+    Attributes:
+        running: ids of the jobs in hand.
     """
 
-    def __init__(self, connection: Redis, *, name: str, lanes: Sequence[Lane]) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        *,
+        name: str,
+        lanes: Sequence[Lane],
+        run: Run,
+        room: int,
+        heartbeats: Heartbeats,
+    ) -> None:
         self._beaten = self._looked = 0.0
         super().__init__(
             [rq_queue(lane.value, connection) for lane in lanes],
@@ -51,7 +87,12 @@ class BatchWorker(SimpleWorker):
             prepare_for_work=True,
             worker_ttl=WORKER_SECONDS,
         )
-        self.on_job: Callable[[str | None], None] = lambda _job: None
+        self._run = run
+        self._taker = Taker(connection, room)
+        self._lanes = JobQueue(connection)
+        self._group: list[Job] = []
+        self._heartbeats = heartbeats
+        self.running: tuple[str, ...] = ()
 
     def run_maintenance_tasks(self) -> None:
         """Nothing: RQ's clean-up fails jobs that the sweeper would run again."""
@@ -74,54 +115,131 @@ class BatchWorker(SimpleWorker):
         if pipeline is not None or state != self._state:
             super().set_state(state, pipeline)
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a job, and take small ones of the same handler with it."""
+        queues = {queue.key: queue for queue in self._ordered_queues}
+        self.set_state(WorkerStatus.IDLE)
+        while True:
+            try:
+                self.heartbeat()
+                popped = Queue.lpop(list(queues), timeout, connection=self.connection)
+                if popped is None:
+                    return None
+                key, job_id = (_text(part) for part in popped)
+                self._group = self._taker.take(queues[key], job_id)
+            except DequeueTimeout:
+                if max_idle_time is not None:
+                    return None
+            except RedisAway as error:
+                log.warning("redis_away", error=str(error)[:300])
+                time.sleep(PAUSE_SECONDS)
+            else:
+                if self._group:
+                    return self._group[0], queues[key]
+
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one job, telling `on_job` its id before and None after."""
-        self.on_job(job.id)
+        """Run the jobs taken together, and tell RQ when they start and how they end."""
+        group = self._group or [job]
+        self._group = []
+        for batches, jobs in self._parts(group):
+            self.running = tuple(one.id for one in jobs)
+            try:
+                self._execute(batches, jobs, queue)
+            finally:
+                self.running = ()
+
+    def _parts(self, group: Sequence[Job]) -> list[tuple[list[Batch], list[Job]]]:
+        """What may be run together; a batch that a worker died of is run alone."""
+        together: tuple[list[Batch], list[Job]] = [], []
+        alone: list[tuple[list[Batch], list[Job]]] = []
+        for job in group:
+            try:
+                batch = batch_of(job)
+            except JobRefused:
+                log.exception("job_refused", job=job.id)
+                alone.append(([], [job]))
+                continue
+            if batch.deaths:
+                alone.append(([batch], [job]))
+            else:
+                together[0].append(batch)
+                together[1].append(job)
+        return [together, *alone] if together[0] else alone
+
+    def _execute(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
+        executions = self._say_started(jobs)
+        report, fault = NOTHING, ""
         try:
-            super().execute_job(job, queue)
-        finally:
-            self.on_job(None)
+            if not batches:
+                batch_of(jobs[0])
+            with self.death_penalty_class(JOB_SECONDS, JobTimeoutException, job_id=jobs[0].id):
+                report = self._run(batches)
+        except Unavailable as away:
+            # Not the events' fault: the jobs go back to the head of their lane.
+            log.warning("mongodb_away", error=str(away)[:300])
+            self._say_ended(jobs, executions, back_to=queue)
+            time.sleep(PAUSE_SECONDS)
+            return
+        except Exception:
+            fault = traceback.format_exc()
+            log.exception("job_failed", job=jobs[0].id)
+        self._say_ended(jobs, executions, report=report, fault=fault)
 
-    def prepare_execution(self, job: Job) -> Execution:
-        """Say, in one round trip, that the job has started and that we are busy with it."""
-        seconds = self.get_heartbeat_ttl(job)
-        with self.connection.pipeline() as pipe:
-            execution = Execution.create(job, seconds, pipeline=pipe, worker_name=self.name)
-            self.execution = execution
+    def _say_started(self, jobs: Sequence[Job]) -> list[Execution]:
+        """In one round trip: the jobs have started, and we are busy with them."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            seconds = self.get_heartbeat_ttl(jobs[0])
+            executions = []
+            for job in jobs:
+                executions.append(Execution.create(job, seconds, pipe, worker_name=self.name))
+                job.prepare_for_execution(self.name, pipeline=pipe)
             self.set_state(WorkerStatus.BUSY, pipeline=pipe)
-            self.set_current_job_id(job.id, pipeline=pipe)
+            self.set_current_job_id(jobs[0].id, pipeline=pipe)
             self.heartbeat(seconds, pipeline=pipe)
-            job.prepare_for_execution(self.name, pipeline=pipe)
+            self._heartbeats.beat(self.name, self.running, pipe)
             pipe.execute()
-        return execution
+        return executions
 
-    def prepare_job_execution(
+    def _say_ended(
         self,
-        job: Job,
-        remove_from_intermediate_queue: bool = False,  # noqa: FBT001, FBT002 - RQ's signature
+        jobs: Sequence[Job],
+        executions: Sequence[Execution],
+        *,
+        report: Report = NOTHING,
+        fault: str = "",
+        back_to: Queue | None = None,
     ) -> None:
-        """Nothing: `prepare_execution` has said it all."""
-
-    def perform_job(self, job: Job, queue: Queue) -> bool:
-        """Run the job if it is one of ours."""
-        if job.func_name != ENTRY_POINT:
-            log.error("job_refused", job=job.id, function=job.func_name)
-            job._instance, job._func_name = None, "pipeline.jobs.refuse"  # noqa: SLF001
-        return bool(super().perform_job(job, queue))
-
-    def handle_execution_ended(self, job: Job, *_: object) -> None:
-        """Note the end; success and failure both tell Redis next."""
-        job.ended_at = now()
-
-    def handle_job_success(self, job: Job, *_: object, **__: object) -> None:
-        """Say, in one round trip, that the job has ended well and that we are idle."""
-        started: Any = job.started_at
-        ended: Any = job.ended_at
-        with self.connection.pipeline() as pipe:
-            self.increment_successful_job_count(pipeline=pipe)
-            self.increment_total_working_time(ended - started, pipe)
-            job._handle_success(RESULT_SECONDS, pipeline=pipe, worker_name=self.name)  # noqa: SLF001
-            job.cleanup(RESULT_SECONDS, pipeline=pipe, remove_from_queue=False)
-            self.cleanup_execution(job, pipeline=pipe)
+        """In one round trip: how the jobs ended, what follows, and that we are idle."""
+        shelved = {one.batch.id for one in report.shelved}
+        ended: Any = now()
+        with self.connection.pipeline(transaction=False) as pipe:
+            for job, execution in zip(reversed(jobs), reversed(executions), strict=True):
+                execution.delete(job, pipeline=pipe)
+                if back_to is not None:
+                    back_to._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
+                    continue
+                job.ended_at = ended
+                self.increment_total_working_time(ended - job.started_at, pipe)
+                if fault:
+                    self.increment_failed_job_count(pipe)
+                    job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
+                else:
+                    self.increment_successful_job_count(pipe)
+                    if job.id not in shelved:
+                        self._say_finished(job, pipe)
+            self._lanes.add_report(report, pipe)
+            self.set_current_job_id(None, pipeline=pipe)
             self.set_state(WorkerStatus.IDLE, pipeline=pipe)
+            self._heartbeats.beat(self.name, (), pipe)
             pipe.execute()
+
+    def _say_finished(self, job: Job, pipe: Pipeline) -> None:
+        job._result = None  # noqa: SLF001
+        job._handle_success(RESULT_SECONDS, pipeline=pipe, worker_name=self.name)  # noqa: SLF001
+        job.cleanup(RESULT_SECONDS, pipeline=pipe, remove_from_queue=False)
+
+
+def _text(part: Any) -> str:
+    return part.decode() if isinstance(part, bytes) else str(part)

@@ -6,7 +6,7 @@ of them take part in the transaction of the `Records` they were reached through.
 
 from pipeline.store.batches import Batch, RunRecord
 from pipeline.store.client import Records, Store, connect
-from pipeline.store.commands import Taken
+from pipeline.store.commands import Outdated, Taken
 from pipeline.store.events import EventRecord
 from pipeline.store.ledger import LedgerRow, LedgerState
 
@@ -15,6 +15,7 @@ __all__ = [
     "EventRecord",
     "LedgerRow",
     "LedgerState",
+    "Outdated",
     "Records",
     "RunRecord",
     "Store",

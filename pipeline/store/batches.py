@@ -13,13 +13,15 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Self
 
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from pipeline.event import EARLIEST
+from pipeline.store.commands import Outdated, insert, update
 
 INDEXES: Final = {
     # Prevents a scan of all that was ever run at each pass of the sweeper. Done batches and
@@ -39,6 +41,7 @@ class Batch:
         events: event keys.
         lane: the RQ queue.
         attempt: how often these events failed in this handler already.
+        deaths: how many workers died while they ran it.
     """
 
     id: str
@@ -46,11 +49,14 @@ class Batch:
     events: tuple[str, ...]
     lane: str
     attempt: int = 0
+    deaths: int = 0
 
     @classmethod
-    def of(cls, handler: str, events: Sequence[str], lane: str, attempt: int = 0) -> Self:
+    def of(
+        cls, handler: str, events: Sequence[str], lane: str, attempt: int = 0, deaths: int = 0
+    ) -> Self:
         """The batch of this content."""
-        return cls(batch_id(handler, events), handler, tuple(events), lane, attempt)
+        return cls(batch_id(handler, events), handler, tuple(events), lane, attempt, deaths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,21 @@ class RunRecord:
     read_at: datetime
 
 
-def batch_id(handler: str, events: Iterable[str]) -> str:
-    """An id that RQ accepts, the same for the same handler and events in the same order."""
+def batch_id(handler: str, events: Sequence[str]) -> str:
+    """An id that RQ accepts, the same for the same handler and events in the same order.
+
+    `<handler's tag>-<number of events>-<digest>`: a worker sees from the ids that wait in a
+    lane which of them it may take together.
+    """
     content = "\n".join((handler, *events)).encode()
-    return hashlib.blake2b(content, digest_size=10).hexdigest()
+    digest = hashlib.blake2b(content, digest_size=10).hexdigest()
+    return f"{handler_tag(handler)}-{len(events)}-{digest}"
+
+
+@cache
+def handler_tag(handler: str) -> str:
+    """What the ids of all batches of a handler begin with."""
+    return hashlib.blake2b(handler.encode(), digest_size=4).hexdigest()
 
 
 class Batches:
@@ -73,6 +90,10 @@ class Batches:
     def __init__(self, database: Database[dict[str, Any]], session: ClientSession | None) -> None:
         self._batches = database["batches"]
         self._session = session
+
+    def insert(self, batches: Sequence[Batch], *, created_at: datetime, due_at: datetime) -> None:
+        """Record work that has never been recorded; one that has raises DuplicateKeyError."""
+        insert(self._batches, [_pending(b, created_at, due_at) for b in batches], self._session)
 
     def add(
         self, batches: Iterable[Batch], *, created_at: datetime, due_at: datetime | None
@@ -83,41 +104,52 @@ class Batches:
         `due_at` is when the sweeper looks at it; None keeps a dead letter, which only a
         person puts back to work.
         """
-        when = {} if due_at is None else {"due_at": due_at}
-        writes = []
-        for batch in batches:
-            pending = {
-                "_id": batch.id,
-                "handler": batch.handler,
-                "events": list(batch.events),
-                "lane": batch.lane,
-                "attempt": batch.attempt,
-                "created_at": created_at,
-                "done": False,
-                **when,
-            }
-            absent_or_done = {"$ne": ["$done", False]}
-            kept = {"$cond": [absent_or_done, {"$literal": pending}, "$$ROOT"]}
-            writes.append(UpdateOne({"_id": batch.id}, [{"$replaceWith": kept}], upsert=True))
-        if writes:
-            self._batches.bulk_write(writes, ordered=False, session=self._session)
+        update(self._batches, [_addition(b, created_at, due_at) for b in batches], self._session)
 
-    def claim(self, batch: str, run: RunRecord) -> int | None:
-        """Mark the batch done by this run, and tell how often it failed; None if done already.
+    def settle(
+        self,
+        claimed: Collection[str],
+        run: RunRecord,
+        following: Iterable[tuple[Batch, datetime | None]],
+        *,
+        created_at: datetime,
+    ) -> None:
+        """Claim batches for this run, which marks them done, and add what follows from them.
 
-        Of two transactions that claim it at once, the second gets a write conflict, is run
-        again, and then finds it done.
+        Of two transactions that claim one at once, the second gets a write conflict, is run
+        again, and then finds it done. `following` is as in `add`, each with its due time; a
+        batch that follows itself becomes pending again.
+
+        Raises:
+            Outdated: one of them was done already.
         """
-        taken = self._batches.find_one_and_update(
-            {"_id": batch, "done": False},
-            {
+        claim = {
+            "q": {"_id": {"$in": list(claimed)}, "done": False},
+            "u": {
                 "$set": {"done": True, "worker": run.worker, "read_at": run.read_at},
-                "$unset": {"due_at": "", "events": ""},
+                "$unset": {"due_at": "", "events": "", "deaths": ""},
             },
-            projection={"attempt": 1},
+            "multi": True,
+        }
+        additions = [_addition(batch, created_at, due_at) for batch, due_at in following]
+        matched = update(self._batches, [claim, *additions], self._session)
+        if matched - len(additions) < len(claimed):
+            raise Outdated("a batch to be claimed is done already")
+
+    def pending(self, batches: Collection[str]) -> dict[str, Batch]:
+        """Those of the batches that are not done, by id."""
+        found = self._batches.find(
+            {"_id": {"$in": list(batches)}, "done": False}, session=self._session
+        )
+        return {doc["_id"]: _batch(doc) for doc in found}
+
+    def note_death(self, batch: str, due_at: datetime) -> None:
+        """Count that a worker died while it ran the batch, unless it is done; due at once."""
+        self._batches.update_one(
+            {"_id": batch, "done": False},
+            {"$inc": {"deaths": 1}, "$set": {"due_at": due_at}},
             session=self._session,
         )
-        return None if taken is None else taken["attempt"]
 
     def due(self, now: datetime, limit: int) -> list[Batch]:
         """Pending batches whose time has come, the most overdue first."""
@@ -164,5 +196,36 @@ class Batches:
         return left is None
 
 
+def _pending(batch: Batch, created_at: datetime, due_at: datetime | None) -> dict[str, Any]:
+    document = {
+        "_id": batch.id,
+        "handler": batch.handler,
+        "events": list(batch.events),
+        "lane": batch.lane,
+        "attempt": batch.attempt,
+        "created_at": created_at,
+        "done": False,
+    }
+    if batch.deaths:
+        document["deaths"] = batch.deaths
+    if due_at is not None:
+        document["due_at"] = due_at
+    return document
+
+
+def _addition(batch: Batch, created_at: datetime, due_at: datetime | None) -> dict[str, Any]:
+    """The statement that makes a batch pending unless it is."""
+    pending = {"$literal": _pending(batch, created_at, due_at)}
+    kept = {"$cond": [{"$ne": ["$done", False]}, pending, "$$ROOT"]}
+    return {"q": {"_id": batch.id}, "u": [{"$replaceWith": kept}], "upsert": True}
+
+
 def _batch(doc: dict[str, Any]) -> Batch:
-    return Batch(doc["_id"], doc["handler"], tuple(doc["events"]), doc["lane"], doc["attempt"])
+    return Batch(
+        doc["_id"],
+        doc["handler"],
+        tuple(doc["events"]),
+        doc["lane"],
+        doc["attempt"],
+        doc.get("deaths", 0),
+    )

@@ -29,7 +29,7 @@ from tenacity import (
 from pipeline.errors import Unavailable
 from pipeline.store import batches, events, ledger
 from pipeline.store.batches import Batches
-from pipeline.store.commands import DUPLICATE_KEY
+from pipeline.store.commands import DUPLICATE_KEY, Outdated
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
@@ -195,11 +195,11 @@ def _commit(session: ClientSession) -> None:
 def _curable(state: RetryCallState) -> bool:
     """Whether another try can cure what ended this one."""
     error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, PyMongoError):
-        return False
-    if isinstance(error, DuplicateKeyError) or _duplicate(error):
+    if isinstance(error, DuplicateKeyError | Outdated) or _duplicate(error):
         # A race is over by the next try; what goes on is a fault, and has to be told.
         return state.attempt_number < DUPLICATE_TRIES
+    if not isinstance(error, PyMongoError):
+        return False
     return (
         error.has_error_label("TransientTransactionError")
         or error.has_error_label("UnknownTransactionCommitResult")
@@ -207,7 +207,7 @@ def _curable(state: RetryCallState) -> bool:
     )
 
 
-def _duplicate(error: PyMongoError) -> bool:
+def _duplicate(error: BaseException | None) -> bool:
     faults = error.details.get("writeErrors", []) if isinstance(error, BulkWriteError) else []
     return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
 

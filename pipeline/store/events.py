@@ -6,7 +6,7 @@ the same id. Both are written in the transaction that makes the event durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -62,6 +62,22 @@ class Events:
         Payloads are read together, in one query, when the first of them is looked at.
         """
         among = {"_id": {"$in": list(keys)}}
+        payload = self._payload_reader(keys)
+        return {
+            record.event.key: record
+            for doc in self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
+            for record in (_record(doc, payload),)
+        }
+
+    def unread(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
+        """The same records with their payloads not yet read, as `load` returns them."""
+        payload = self._payload_reader(records)
+        return {
+            key: record._replace(event=StoredEvent.of(record.event.envelope(), payload))
+            for key, record in records.items()
+        }
+
+    def _payload_reader(self, keys: Collection[str]) -> Callable[[str], dict[str, Any]]:
         bodies: dict[str, bytes] = {}
 
         def payload(key: str) -> dict[str, Any]:
@@ -69,11 +85,7 @@ class Events:
                 bodies.update(self._bodies(keys))
             return decode_payload(bodies[key])
 
-        return {
-            record.event.key: record
-            for doc in self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
-            for record in (_record(doc, payload),)
-        }
+        return payload
 
     def _bodies(self, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
         found = self._payloads.find(

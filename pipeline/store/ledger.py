@@ -16,6 +16,7 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.event import tenant_of
 from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.updates import Update
 
@@ -41,21 +42,26 @@ INDEXES: Final = {
 class LedgerState(StrEnum):
     """Where an event stands in a handler.
 
-    Absent row: not yet attempted. DONE and SKIPPED are final; RETRYING is moved on by the
-    sweeper; DEAD by a person.
+    Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; RETRYING and
+    SNOOZED are moved on by the sweeper; DEAD by a person.
     """
 
     DONE = "done"
     """The effect is in the tables."""
     SKIPPED = "skipped"
     """The handler had nothing to do for it."""
+    CANCELLED = "cancelled"
+    """The handler, or a person, gave it up; the error tells why."""
+    SNOOZED = "snoozed"
+    """The handler asked to be given it again at a later moment."""
     RETRYING = "retrying"
     """An attempt failed; another follows."""
     DEAD = "dead"
     """All attempts failed; a person must look."""
 
 
-FINAL: Final = (LedgerState.DONE, LedgerState.SKIPPED)
+FINAL: Final = (LedgerState.DONE, LedgerState.SKIPPED, LedgerState.CANCELLED)
+TROUBLE: Final = [LedgerState.RETRYING.value, LedgerState.SNOOZED.value, LedgerState.DEAD.value]
 
 
 class LedgerRow(NamedTuple):
@@ -151,7 +157,7 @@ class Ledger:
         """How many rows stand in each state that is not final."""
         groups = self._ledger.aggregate(
             [
-                {"$match": {"trouble": True, "state": {"$in": ["retrying", "dead"]}}},
+                {"$match": {"trouble": True, "state": {"$in": TROUBLE}}},
                 {"$group": {"_id": "$state", "rows": {"$sum": 1}}},
             ],
             session=self._session,
@@ -174,8 +180,10 @@ def _document(row: LedgerRow) -> dict[str, Any]:
         document["attempt"] = row.attempt
     if row.late_ms is not None:
         document["late_ms"] = row.late_ms
+    if row.error is not None:
+        document["error"] = row.error
     if row.state not in FINAL:
-        document |= {"trouble": True, "handler": row.handler, "error": row.error}
+        document |= {"trouble": True, "handler": row.handler, "tenant": tenant_of(row.event)}
     elif row.key is not None and not row.wrote.subtractable:
         document |= {"recomputable": True, "handler": row.handler}
     return document

@@ -95,7 +95,7 @@ class Pipeline:
 
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that beat now."""
-        return [int(name.rpartition(":")[2]) for name in self.json("status")["workers"]]
+        return [int(name.rpartition("-")[2]) for name in self.json("status")["workers"]]
 
     def down(self) -> int:
         """Drain, as Ctrl-C does, and return the exit status."""

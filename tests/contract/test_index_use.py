@@ -11,7 +11,7 @@ from redis import Redis
 
 from pipeline.querying import query
 from pipeline.queue import Heartbeats, JobQueue
-from pipeline.sweeping import sweep
+from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
 from tests.integration.harness import Document, Harness, fact
 from tests.integration.sample_handlers import broken
@@ -85,13 +85,20 @@ def test_submitting_running_healing_and_retrying_scan_nothing(watched: Harness) 
 
 def test_sweeping_scans_nothing(watched: Harness, redis_server: Redis) -> None:
     """Each pass of the sweeper, with work and without."""
-    lanes, heartbeats = JobQueue(redis_server), Heartbeats(redis_server, 10)
+    sweeper = Sweeper(
+        watched.store,
+        watched.registry,
+        JobQueue(redis_server),
+        Heartbeats(redis_server, 10),
+        watched.clock,
+        watched.settings,
+    )
     watched.submit(*(fact(f"e{n}", n) for n in range(10)))
     for _ in range(2):
         watched.clock.advance(timedelta(hours=1))
-        sweep(watched.store, lanes, heartbeats, watched.clock, watched.settings)
+        sweeper.sweep()
     watched.drain()
-    sweep(watched.store, lanes, heartbeats, watched.clock, watched.settings)
+    sweeper.sweep()
     assert scans(watched) == []
 
 

@@ -17,7 +17,6 @@ from pipeline.declarations import Handler
 from pipeline.dispatch import Dispatcher, Receipt
 from pipeline.event import Event
 from pipeline.executor import Executor, Outcome
-from pipeline.executor.executor import EventFailed
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, LedgerRow, Store
@@ -84,21 +83,19 @@ class Harness:
             self.clock,
             self.settings,
             worker=worker,
-            enqueue=self.waiting.extend,
         )
 
     def submit(self, *events: Event) -> Receipt:
         """Submit in one call."""
         return self.dispatcher.submit(events)
 
-    def run(self, batch: Batch, executor: Executor | None = None) -> Outcome | None:
-        """Run one batch; None where it is one event and that failed."""
-        try:
-            return (executor or self.executor).run(batch.handler, batch.id, batch.events)
-        except EventFailed:
-            return None
+    def run(self, *batches: Batch, executor: Executor | None = None) -> Outcome:
+        """Run batches together; what follows them waits."""
+        outcome = (executor or self.executor).run(batches)
+        self.waiting.extend(outcome.following)
+        return outcome
 
-    def drain(self, draw: random.Random | None = None) -> list[Outcome | None]:
+    def drain(self, draw: random.Random | None = None) -> list[Outcome]:
         """Run all that waits and all that follows from it."""
         outcomes = []
         while self.waiting:

@@ -1,8 +1,10 @@
 """The lanes on a real Redis: what a job carries, what is refused, and what survives a wipe."""
 
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,16 +14,24 @@ from pymongo.database import Database
 from redis import Redis
 from rq import Queue
 from rq.job import Job
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import (
+    BaseRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ScheduledJobRegistry,
+    StartedJobRegistry,
+)
 from rq.serializers import JSONSerializer
 
 from pipeline import jobs
 from pipeline.declarations import Lane
-from pipeline.errors import Unavailable
-from pipeline.executor import Executor
-from pipeline.queue import BatchWorker, Heartbeats, JobQueue, connect, fetch
-from pipeline.store import Batch
-from pipeline.sweeping import Sweep, sweep
+from pipeline.errors import PipelineError, Unavailable
+from pipeline.event import Event
+from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect, fetch
+from pipeline.queue.worker import Run
+from pipeline.reporting import report
+from pipeline.store import Batch, LedgerRow
+from pipeline.sweeping import Sweep, Sweeper
 from tests.integration.harness import Document, Harness, fact
 from tests.integration.sample_handlers import broken
 
@@ -52,23 +62,23 @@ class OnRedis(Harness):
 
     def work(self) -> None:
         """Run all jobs in a worker that ends when the lanes are empty."""
-        jobs.bind(
-            Executor(
-                self.store,
-                self.registry,
-                self.clock,
-                self.settings,
-                worker="burst",
-                enqueue=self.lanes.enqueue,
-            )
-        )
-        worker = BatchWorker(self.redis, name="burst", lanes=LANES)
-        worker.work(burst=True, logging_level="CRITICAL")
+        burst(self.redis, lambda batches: report(self.executor.run(batches)))
 
-    def sweep(self) -> Sweep:
+    def sweep(self, after: timedelta = timedelta(hours=1)) -> Sweep:
         """One pass of the sweeper, when all that waits is overdue."""
-        self.clock.advance(timedelta(hours=1))
-        return sweep(self.store, self.lanes, self.heartbeats, self.clock, self.settings)
+        self.clock.advance(after)
+        sweeper = Sweeper(
+            self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
+        )
+        return sweeper.sweep()
+
+
+def burst(redis: Redis, run: Run) -> None:
+    """Run all jobs in a worker that ends when the lanes are empty."""
+    worker = BatchWorker(
+        redis, name="burst", lanes=LANES, run=run, room=500, heartbeats=Heartbeats(redis, 10)
+    )
+    worker.work(burst=True, logging_level="CRITICAL")
 
 
 @pytest.fixture
@@ -90,7 +100,7 @@ def test_a_job_carries_json_and_ids_only(lanes: JobQueue, redis_server: Redis) -
     """Handler, batch and event keys; no pickle, no payload."""
     assert lanes.enqueue([ONE])
     data = json.loads(zlib.decompress(raw_job(redis_server, ONE)["data"]))
-    assert data == ["pipeline.jobs.run", None, [ONE.handler, ONE.id, list(ONE.events)], {}]
+    assert data == ["pipeline.jobs.run", None, [ONE.handler, ONE.id, list(ONE.events), 0, 0], {}]
 
 
 def test_a_job_goes_to_the_lane_of_its_handler(lanes: JobQueue) -> None:
@@ -148,45 +158,192 @@ def test_a_worker_runs_an_event_through_its_whole_chain(pipeline: OnRedis) -> No
     assert (len(rows), len({row.job for row in rows})) == (4, 3)
 
 
-def test_a_failed_event_is_a_failed_job_with_its_cause(pipeline: OnRedis) -> None:
-    """RQ's own tools show it, and the sweeper puts the same job back."""
+def actions_lane(redis: Redis) -> Queue:
+    """The lane as RQ's own tools see it."""
+    return Queue("actions", connection=redis, serializer=JSONSerializer)
+
+
+def shelf(redis: Redis, registry: type[BaseRegistry]) -> list[str]:
+    """Job ids in a registry of the lane of actions."""
+    return registry(queue=actions_lane(redis)).get_job_ids(cleanup=False)
+
+
+def test_an_event_that_will_be_retried_is_a_scheduled_job_with_its_cause(
+    pipeline: OnRedis,
+) -> None:
+    """RQ's own tools show when, and why; the sweeper puts the same job back."""
     broken.add(("tickets.apply", "e1"))
     event = fact("e1")
     pipeline.submit(event)
     (batch,) = pipeline.waiting
     pipeline.hand_over()
     pipeline.work()
-    queue = Queue("actions", connection=pipeline.redis, serializer=JSONSerializer)
-    assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [batch.id]
+    assert shelf(pipeline.redis, ScheduledJobRegistry) == [batch.id]
     job = fetch(pipeline.redis, batch.id)
     assert job is not None
+    assert job.get_status() == "scheduled"
     result = job.latest_result()
     assert result is not None
     assert "told to fail on e1" in str(result.exc_string)
     broken.clear()
     assert pipeline.sweep().enqueued == 1
-    assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == []
+    assert shelf(pipeline.redis, ScheduledJobRegistry) == []
     pipeline.work()
     assert pipeline.states(event)["tickets.apply"] == "done"
 
 
-@pytest.mark.parametrize("function", ["os.getpid", "pipeline.jobs.bind", "subprocess.run"])
+def test_a_dead_letter_is_a_failed_job_that_rq_can_requeue(pipeline: OnRedis) -> None:
+    """One of a batch of three; its neighbours are done, and requeueing it is enough."""
+    broken.add(("tickets.apply", "e1"))
+    events = [fact(f"e{n}", entity_id=f"T{n}") for n in range(3)]
+    pipeline.submit(*events)
+    pipeline.hand_over()
+    pipeline.work()
+    while pipeline.sweep().enqueued:
+        pipeline.work()
+    assert [pipeline.states(event)["tickets.apply"] for event in events] == ["done", "dead", "done"]
+    (dead,) = shelf(pipeline.redis, FailedJobRegistry)
+    job = fetch(pipeline.redis, dead)
+    assert job is not None
+    result = job.latest_result()
+    assert result is not None
+    assert "told to fail on e1" in str(result.exc_string)
+    broken.clear()
+    FailedJobRegistry(queue=actions_lane(pipeline.redis)).requeue(dead)
+    pipeline.work()
+    assert pipeline.states(events[1])["tickets.apply"] == "done"
+    assert shelf(pipeline.redis, FailedJobRegistry) == []
+
+
+def test_small_jobs_of_one_handler_are_run_together(pipeline: OnRedis) -> None:
+    """In one transaction, up to the room there is; each is a finished job of its own."""
+    events = [fact(f"e{n}", n, entity_id=f"T{n}") for n in range(7)]
+    for event in events:
+        pipeline.submit(event)
+    ids = [batch.id for batch in pipeline.waiting]
+    pipeline.hand_over()
+    runs: list[int] = []
+
+    def run(batches: Sequence[Batch]) -> Report:
+        if batches[0].handler == "tickets.apply":
+            runs.append(len(batches))
+        return report(pipeline.executor.run(batches))
+
+    worker = BatchWorker(
+        pipeline.redis, name="w", lanes=LANES, run=run, room=3, heartbeats=pipeline.heartbeats
+    )
+    worker.work(burst=True, logging_level="CRITICAL")
+    assert runs == [3, 3, 1]
+    assert {row.job for event in events for row in ledger_of(pipeline, event)} == {
+        ids[0],
+        ids[3],
+        ids[6],
+    }
+    assert set(shelf(pipeline.redis, FinishedJobRegistry)) == set(ids)
+    assert pipeline.document("tenant_totals", "acme")["tickets"] == 7
+
+
+def ledger_of(pipeline: OnRedis, event: Event) -> list[LedgerRow]:
+    """What the fold did for the event."""
+    rows = pipeline.store.records.ledger.of_event(event.key)
+    return [row for row in rows if row.handler == "tickets.apply"]
+
+
+def test_only_jobs_of_the_same_handler_next_in_line_are_taken_together(
+    lanes: JobQueue, redis_server: Redis
+) -> None:
+    """Nobody is overtaken, and nothing larger than the room there is comes along."""
+    one, two, three = (Batch.of("tickets.apply", [f"e{n}@a/d"], "actions") for n in range(3))
+    other = Batch.of("pages.count", ["e9@a/d"], "actions")
+    large = Batch.of("tickets.apply", [f"x{n}@a/d" for n in range(9)], "actions")
+    lanes.enqueue([one, two, other, three, large])
+    runs: list[list[str]] = []
+
+    def run(batches: Sequence[Batch]) -> Report:
+        runs.append([batch.id for batch in batches])
+        return Report()
+
+    worker = BatchWorker(
+        redis_server,
+        name="w",
+        lanes=LANES,
+        run=run,
+        room=5,
+        heartbeats=Heartbeats(redis_server, 10),
+    )
+    worker.work(burst=True, logging_level="CRITICAL")
+    assert runs == [[one.id, two.id], [other.id], [three.id], [large.id]]
+
+
+def test_a_failing_event_among_small_jobs_fails_alone(pipeline: OnRedis) -> None:
+    """The others of the transaction are done."""
+    broken.add(("tickets.apply", "e1"))
+    events = [fact(f"e{n}", n, entity_id=f"T{n}") for n in range(3)]
+    for event in events:
+        pipeline.submit(event)
+    pipeline.hand_over()
+    pipeline.work()
+    states = [pipeline.states(event)["tickets.apply"] for event in events]
+    assert states == ["done", "retrying", "done"]
+    assert len(shelf(pipeline.redis, ScheduledJobRegistry)) == 1
+
+
+def test_jobs_go_back_to_the_head_of_their_lane_while_mongodb_is_away(
+    lanes: JobQueue, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not their fault: none of them fails, and they keep their order."""
+    monkeypatch.setattr("pipeline.queue.worker.PAUSE_SECONDS", 0)
+    batches = [Batch.of("tickets.apply", [f"e{n}@a/d"], "actions") for n in range(3)]
+    lanes.enqueue(batches)
+
+    def run(_batches: Sequence[Batch]) -> Report:
+        raise Unavailable("MongoDB did not answer")
+
+    worker = BatchWorker(
+        redis_server,
+        name="w",
+        lanes=LANES,
+        run=run,
+        room=2,
+        heartbeats=Heartbeats(redis_server, 10),
+    )
+    worker.work(burst=True, logging_level="CRITICAL", max_jobs=1)
+    assert actions_lane(redis_server).get_job_ids() == [batch.id for batch in batches]
+    assert shelf(redis_server, FailedJobRegistry) == []
+    assert shelf(redis_server, StartedJobRegistry) == []
+
+
+@pytest.mark.parametrize("function", ["os.getpid", "pipeline.jobs.refuse", "subprocess.run"])
 def test_a_job_that_names_another_function_is_refused(redis_server: Redis, function: str) -> None:
     """It is never imported or called; it lands in the failed registry, saying why."""
     queue = Queue("actions", connection=redis_server, serializer=JSONSerializer)
     job = queue.enqueue_call(function, args=(["touch"],), job_id="bad")
-    BatchWorker(redis_server, name="burst", lanes=LANES).work(burst=True, logging_level="CRITICAL")
+    burst(redis_server, never)
     assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == ["bad"]
     result = job.latest_result()
     assert result is not None
     assert "JobRefused" in str(result.exc_string)
 
 
-def test_a_worker_outside_of_the_pipeline_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an executor a job says which command runs it."""
-    monkeypatch.setattr(jobs, "_bound", [])
-    with pytest.raises(Exception, match="pipeline worker"):
-        jobs.run(ONE.handler, ONE.id, list(ONE.events))
+def test_a_job_whose_id_does_not_match_its_events_is_refused(
+    lanes: JobQueue, redis_server: Redis
+) -> None:
+    """Nobody can make a batch done by naming other events."""
+    lanes.enqueue([replace(ONE, events=ONE.events[:1])])
+    burst(redis_server, never)
+    queue = Queue("actions", connection=redis_server, serializer=JSONSerializer)
+    assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [ONE.id]
+
+
+def never(batches: Sequence[Batch]) -> Report:
+    """Fail the test: nothing was to be run."""
+    raise AssertionError(batches)
+
+
+def test_a_worker_outside_of_the_pipeline_is_told_so() -> None:
+    """The job says which command runs it."""
+    with pytest.raises(PipelineError, match="pipeline worker"):
+        jobs.run(ONE.handler, ONE.id, list(ONE.events), 0, 0)
 
 
 def test_missing_finds_the_batches_that_no_job_stands_for(
@@ -219,7 +376,7 @@ def test_the_sweeper_enqueues_nothing_that_has_a_job(pipeline: OnRedis) -> None:
     pipeline.submit(fact("e2", type="page.viewed", page="home"))
     queued, running = pipeline.waiting
     pipeline.lanes.enqueue([queued])
-    pipeline.heartbeats.beat("worker-1", running.id)
+    pipeline.heartbeats.beat("worker-1", [running.id])
     assert pipeline.sweep() == Sweep(due=2, enqueued=0)
     pipeline.heartbeats.stop("worker-1")
     assert pipeline.sweep() == Sweep(due=2, enqueued=1)
@@ -228,10 +385,7 @@ def test_the_sweeper_enqueues_nothing_that_has_a_job(pipeline: OnRedis) -> None:
 def test_the_sweeper_leaves_alone_what_is_not_due(pipeline: OnRedis) -> None:
     """A batch just enqueued is given time to be picked up."""
     pipeline.submit(fact("e1"))
-    now = sweep(
-        pipeline.store, pipeline.lanes, pipeline.heartbeats, pipeline.clock, pipeline.settings
-    )
-    assert now == Sweep(0, 0)
+    assert pipeline.sweep(after=timedelta(0)) == Sweep(0, 0)
 
 
 def test_a_redis_that_is_away_is_told_by_the_return_value(redis_url: str) -> None:
@@ -245,12 +399,12 @@ def test_a_redis_that_is_away_is_told_by_the_return_value(redis_url: str) -> Non
 def test_heartbeats_tell_who_runs_what_and_expire(redis_server: Redis) -> None:
     """The lease is a key that Redis itself lets go."""
     heartbeats = Heartbeats(redis_server, 10)
-    heartbeats.beat("worker@host:1", "job-1")
-    heartbeats.beat("worker@host:2", None)
-    assert heartbeats.running() == {"worker@host:1": "job-1", "worker@host:2": ""}
-    assert 0 < redis_server.ttl(Heartbeats.PREFIX + "worker@host:1") <= 10
-    heartbeats.stop("worker@host:1")
-    assert heartbeats.running() == {"worker@host:2": ""}
+    heartbeats.beat("worker@host-1", ["job-1"])
+    heartbeats.beat("worker@host-2", [])
+    assert heartbeats.running() == {"worker@host-1": ["job-1"], "worker@host-2": []}
+    assert 0 < redis_server.ttl(Heartbeats.PREFIX + "worker@host-1") <= 10
+    heartbeats.stop("worker@host-1")
+    assert heartbeats.running() == {"worker@host-2": []}
 
 
 def test_executions_of_workers_that_are_gone_are_forgotten(
@@ -259,14 +413,17 @@ def test_executions_of_workers_that_are_gone_are_forgotten(
     """Those of live workers stay."""
     queue = Queue("actions", connection=redis_server, serializer=JSONSerializer)
     started = StartedJobRegistry(queue=queue)
-    redis_server.zadd(started.key, {"gone:1": 1, "live:2": 1})
-    assert lanes.forget_dead_executions({"live"}) == 1
-    assert redis_server.zrange(started.key, 0, -1) == [b"live:2"]
+    redis_server.zadd(started.key, {"one:1": 1, "two:2": 1, "three:3": 1})
+    redis_server.hset("rq:execution:one:1", "worker_name", "gone")
+    redis_server.hset("rq:execution:two:2", "worker_name", "live")
+    assert sorted(lanes.orphaned({"live"})) == ["one", "three"]
+    assert redis_server.zrange(started.key, 0, -1) == [b"two:2"]
+    assert lanes.orphaned({"live"}) == []
 
 
 def test_rq_takes_a_batch_id_as_a_job_id() -> None:
-    """Letters, digits, dashes and underscores are what RQ allows; ids are hexadecimal."""
-    assert int(ONE.id, 16) >= 0
+    """Letters, digits, dashes and underscores are what RQ allows."""
+    assert re.fullmatch(r"[0-9a-f]{8}-2-[0-9a-f]{20}", ONE.id)
     Job.create("pipeline.jobs.run", id=ONE.id, connection=Redis())
     with pytest.raises(ValueError, match="must only contain"):
         Job.create("pipeline.jobs.run", id="e1@acme/desk|x", connection=Redis())

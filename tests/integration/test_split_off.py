@@ -29,9 +29,10 @@ def three(harness: Harness) -> Iterator[list[Event]]:
 def test_an_event_whose_handler_raises_is_split_off(harness: Harness, three: list[Event]) -> None:
     """Its neighbours are done and go on to their observers; it has a batch of its own."""
     first, *_ = harness.drain()
-    assert first is not None
-    assert list(first.faults) == [("tickets.apply", three[1].key)]
-    assert [batch.events for batch in first.retries] == [(three[1].key,)]
+    assert [(f.row.handler, f.row.event) for f in first.failures] == [
+        ("tickets.apply", three[1].key)
+    ]
+    assert [failed.batch.events for failed in first.failures] == [(three[1].key,)]
     assert harness.states(three[0]) == harness.states(three[2])
     assert harness.states(three[0])["tenants.count"] == "done"
     assert harness.states(three[1]) == {"tickets.apply": "retrying"}

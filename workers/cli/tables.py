@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -44,12 +45,19 @@ def _print_status(now: Snapshot) -> None:
     for handler, (batches, events) in sorted(now.backlog.items()):
         waiting.add_row(handler, f"{batches:,}", f"{events:,}")
     out.print(waiting if now.backlog else "[green]✓[/] nothing is waiting")
-    running = ", ".join(f"{name} ({job or 'idle'})" for name, job in sorted(now.workers.items()))
+    running = ", ".join(f"{name} ({_doing(jobs)})" for name, jobs in sorted(now.workers.items()))
     out.print(f"workers: {running or '[yellow]none are running[/]'}", highlight=False)
     lanes = ", ".join(f"{lane} {length:,}" for lane, length in now.lanes.items())
     out.print(f"jobs in RQ: {lanes}", highlight=False)
     for state, count in sorted(now.trouble.items()):
         out.print(f"[red]{count:,} {state}[/]", highlight=False)
+
+
+def _doing(jobs: Sequence[str]) -> str:
+    """What a worker does; the first of its jobs where it runs many together."""
+    if not jobs:
+        return "idle"
+    return jobs[0] if len(jobs) == 1 else f"{jobs[0]} and {len(jobs) - 1} more"
 
 
 def query_table(

@@ -1,0 +1,42 @@
+"""The steps of a run, by name: between any two of them a worker may die.
+
+A test stops a worker at each of them, and the tables come out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """What has just been done, in this order."""
+
+    TAKEN = "taken"
+    """The job is ours, and nothing has been read."""
+    LOADED = "loaded"
+    """The events are read, and what observers can plan ahead is planned."""
+    LOCKED = "locked"
+    """The ids are ours."""
+    BEGUN = "begun"
+    """The transaction is open."""
+    PLANNED = "planned"
+    """The handlers have run; nothing is written."""
+    WRITTEN = "written"
+    """The documents are written, within the transaction."""
+    RECORDED = "recorded"
+    """The ledger rows are written, within the transaction."""
+    CLAIMED = "claimed"
+    """The batches are done and what follows them is pending, within the transaction."""
+    COMMITTED = "committed"
+    """The transaction is committed; Redis knows of nothing yet."""
+    RELEASED = "released"
+    """The ids are free again; what follows is not enqueued yet."""
+
+
+Passing = Callable[[Step], None]
+"""Called at each step; a test may end the process in it."""
+
+
+def go_on(_step: Step) -> None:
+    """Pass a step."""
