@@ -17,13 +17,14 @@ from typing import Any, ClassVar, Final
 
 from pipeline.backoff import Backoff
 from pipeline.errors import DeclarationError
+from pipeline.event import Event
 from pipeline.keys import KeyTemplate
 from pipeline.state import State
 
 _HANDLER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 DEFAULT_BACKOFF: Final = Backoff()
-RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches"})
+RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches", "lock_policies"})
 
 
 class Lane(StrEnum):
@@ -54,11 +55,25 @@ class Handler:
 
 @dataclass(frozen=True, eq=False)
 class Action(Handler):
-    """A handler that an event reaches first, and that must be accounted for."""
+    """A handler that an event reaches first, and that must be accounted for.
+
+    Attributes:
+        on: patterns of event types.
+        ordered: whether the events of one document wait for those submitted before them.
+    """
 
     on: tuple[str, ...]
+    ordered: bool
 
     lane: ClassVar[Lane] = Lane.ACTIONS
+
+    def lock(self, event: Event) -> str:
+        """The id that a run with this event locks: that of the document it touches.
+
+        Raises:
+            Exception: the event lacks what the key is made of.
+        """
+        return f"{self.table}:{self.key(event)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +113,7 @@ class Observer(Handler):
         return self.after.root
 
 
-def action(
+def action(  # noqa: PLR0913 - a declaration names all it declares
     name: str,
     *,
     on: str | tuple[str, ...],
@@ -107,6 +122,7 @@ def action(
     history: str | None = None,
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
+    ordered: bool = False,
 ) -> Callable[[Callable[..., Any]], Action]:
     """Declare an action.
 
@@ -118,6 +134,9 @@ def action(
         history: the temporal table of a fold; `<table>_changes` unless named.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
+        ordered: let the events of a document wait for those that were submitted before
+            them, as well as Redis can keep that order. Results don't need it: a late event
+            heals. It saves the healing where a source sends in order.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -130,12 +149,25 @@ def action(
             raise DeclarationError(f"{name}: only a fold, (state, event) -> state, has a history")
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         if state is None:
-            return Commutative(name, function, table, template, max_attempts, backoff, types)
+            return Commutative(
+                name, function, table, template, max_attempts, backoff, types, ordered
+            )
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
             raise DeclarationError(f"{name}: a fold's history needs a table of its own")
-        return Fold(name, function, table, template, max_attempts, backoff, types, state, temporal)
+        return Fold(
+            name,
+            function,
+            table,
+            template,
+            max_attempts,
+            backoff,
+            types,
+            ordered,
+            state,
+            temporal,
+        )
 
     return declare
 

@@ -7,12 +7,14 @@ with the batches of work that follow from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 from pipeline.clock import Clock
+from pipeline.declarations import Action
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
 from pipeline.registry import Registry
@@ -63,6 +65,8 @@ class Dispatcher:
         clock: for the time of receipt.
         settings: limits.
         enqueue: hands batches to RQ after the commit; allowed to fail.
+        enlist: puts batches in the lines of the ids they will lock, where the handler keeps
+            their order; allowed to fail.
     """
 
     def __init__(
@@ -72,12 +76,14 @@ class Dispatcher:
         clock: Clock,
         settings: Settings,
         enqueue: Callable[[Sequence[Batch]], object],
+        enlist: Callable[[Mapping[str, Sequence[str]]], object] = lambda _lines: None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._settings = settings
         self._enqueue = enqueue
+        self._enlist = enlist
 
     def submit(self, events: Sequence[Event]) -> Receipt:
         """Make events durable and start their chains.
@@ -130,8 +136,19 @@ class Dispatcher:
                 raise
 
         outcome, batches = self._store.transact(record)
+        self._enlist(self._lines(batches, fresh))
         self._enqueue(batches)
         receipt.add(outcome)
+
+    def _lines(self, batches: Sequence[Batch], part: Sequence[Encoded]) -> dict[str, list[str]]:
+        """By batch, the ids that its events lock, where their handler keeps the order."""
+        lines: dict[str, list[str]] = {}
+        for batch in batches:
+            handler = self._registry.handler(batch.handler)
+            if isinstance(handler, Action) and handler.ordered:
+                wanted = set(batch.events)
+                lines[batch.id] = _locks(handler, [e for e, _ in part if e.key in wanted])
+        return lines
 
     def _record(
         self,
@@ -173,6 +190,15 @@ class Dispatcher:
                 keys.setdefault(action.name, []).append(event.key)
                 lanes[action.name] = action.lane
         return [Batch.of(name, events, lanes[name]) for name, events in keys.items()]
+
+
+def _locks(action: Action, events: Sequence[Event]) -> list[str]:
+    """The ids that these events lock; one whose key can't be made fails in its handler."""
+    found: dict[str, None] = {}
+    for event in events:
+        with suppress(Exception):
+            found[action.lock(event)] = None
+    return list(found)
 
 
 def _first_of_each(part: list[Encoded]) -> tuple[list[Encoded], list[Event]]:

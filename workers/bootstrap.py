@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -15,11 +15,15 @@ from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
 from pipeline.dispatch import Dispatcher
 from pipeline.executor import Executor
-from pipeline.executor.steps import Passing, go_on
+from pipeline.executor.locking import Locking
+from pipeline.executor.steps import Hooks, Step, go_on
+from pipeline.locks import Keeper, Locks, PolicyWatch
+from pipeline.locks import connect as connect_locks
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
+from pipeline.store.lock_policies import LockPolicies
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
 
@@ -46,19 +50,25 @@ class Application:
     redis: Redis
     queue: JobQueue
     heartbeats: Heartbeats
+    locks: Locks
     dispatcher: Dispatcher
 
-    def executor(self, worker: str, passing: Passing = go_on) -> Executor:
-        """The executor of one worker."""
-        return Executor(
-            self.store,
-            self.registry,
-            self.clock,
-            self.settings,
-            worker=worker,
-            passing=passing,
-            watch=self.heartbeats.suspect,
-        )
+    @contextmanager
+    def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:
+        """The executor of one worker, with the side threads that look after its leases."""
+        with (
+            Keeper(self.locks, self.clock) as keeper,
+            PolicyWatch(LockPolicies(self.store.database).all) as policies,
+        ):
+            yield Executor(
+                self.store,
+                self.registry,
+                self.clock,
+                self.settings,
+                worker=worker,
+                hooks=Hooks(passing, self.heartbeats.suspect),
+                locking=Locking(self.locks, keeper, policies, worker),
+            )
 
 
 @contextmanager
@@ -94,26 +104,24 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
     if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     registry = load(settings.handlers)
-    store = Store(connect(where.mongo_url), settings.database)
-    try:
-        connection = rq_door.connect(where.redis_url)
-        try:
-            store.prepare(registry.tables())
-            clock, jobs = SystemClock(), JobQueue(connection)
-            yield Application(
-                settings=settings,
-                clock=clock,
-                registry=registry,
-                store=store,
-                redis=connection,
-                queue=jobs,
-                heartbeats=Heartbeats(connection, settings.lease_seconds),
-                dispatcher=Dispatcher(store, registry, clock, settings, jobs.enqueue),
-            )
-        finally:
-            connection.close()
-    finally:
-        store.close()
+    with ExitStack() as stack:
+        store = Store(connect(where.mongo_url), settings.database)
+        stack.callback(store.close)
+        connection = stack.enter_context(rq_door.connect(where.redis_url))
+        store.prepare(registry.tables())
+        clock, jobs = SystemClock(), JobQueue(connection)
+        locks = Locks(stack.enter_context(connect_locks(where.redis_url)), clock)
+        yield Application(
+            settings=settings,
+            clock=clock,
+            registry=registry,
+            store=store,
+            redis=connection,
+            queue=jobs,
+            heartbeats=Heartbeats(connection, settings.lease_seconds),
+            locks=locks,
+            dispatcher=Dispatcher(store, registry, clock, settings, jobs.enqueue, locks.enlist),
+        )
 
 
 def process_name(role: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from pipeline.declarations import Lane
+from pipeline.executor import Executor
 from pipeline.queue import BatchWorker, Heartbeats
 from pipeline.reporting import report
 from workers.bootstrap import Application, process_name
@@ -31,7 +32,12 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
         lanes: which lanes to take jobs from; a job of the first is taken before others.
     """
     name = process_name(role)
-    executor = app.executor(name)
+    with app.executor(name) as executor:
+        _work(app, name, lanes, executor)
+    log.info("worker_stopped")
+
+
+def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor) -> None:
     worker = BatchWorker(
         app.redis,
         name=name,
@@ -47,7 +53,6 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
     with _Pulse(app.heartbeats, worker, app.settings.lease_seconds):
         log.info("worker_started", lanes=[lane.value for lane in lanes])
         worker.work(logging_level="WARNING")
-    log.info("worker_stopped")
 
 
 class _Pulse:

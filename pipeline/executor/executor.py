@@ -8,25 +8,29 @@ on without it. Small batches of one handler may be run together, as if they were
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import structlog
 
 from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Fold, Handler, Observer
 from pipeline.errors import Unavailable, UnknownHandler
+from pipeline.executor.course import Course, Planned
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
-from pipeline.executor.failing import failure, parts
+from pipeline.executor.failing import failure
+from pipeline.executor.isolating import isolate
+from pipeline.executor.locking import LeaseLost, Locking
 from pipeline.executor.outcome import Outcome
-from pipeline.executor.plan import MILLISECONDS, Contested, Plan, Run
+from pipeline.executor.plan import MILLISECONDS, Plan, Run
 from pipeline.executor.recent import Recent, Seen
 from pipeline.executor.refolding import plan_fold
-from pipeline.executor.steps import Passing, Step, go_on
+from pipeline.executor.settling import settle
+from pipeline.executor.steps import Hooks, Step
 from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
 from pipeline.store import (
@@ -41,42 +45,13 @@ from pipeline.store import (
 )
 from pipeline.store.ledger import FINAL, row_id
 
+LEASES: Final = 5
+"""How often a run takes its leases anew before it gives way."""
+
 log = structlog.get_logger(__name__)
 
-Watch = Callable[[str, str], None]
-"""Told the batch and the event that a handler is about to see."""
-
-
-class _Planned(NamedTuple):
-    """What each handler makes of the events, and the changes that are known for it."""
-
-    plans: dict[Handler, Plan]
-    transitions: Transitions
-
-
-@dataclass(slots=True)
-class _Course:
-    """What the tries of one transaction hand on to each other.
-
-    Attributes:
-        handlers: one, or sibling observers.
-        batches: what they are run on.
-        seen: their events, and what is remembered of the changes.
-        started_at: when we began to read.
-        doubtful: whether something may be done already, so that the next try has to look.
-        ahead: what was planned before the transaction began, if anything.
-        contested: derived documents to seize first, since an earlier try lost them.
-        followed: by id, what the batches that follow will read.
-    """
-
-    handlers: Sequence[Handler]
-    batches: Sequence[Batch]
-    seen: Seen
-    started_at: datetime
-    doubtful: bool
-    ahead: _Planned | None = None
-    contested: Contested = field(default_factory=dict)
-    followed: dict[str, Seen] = field(default_factory=dict)
+Pairs = AbstractSet[tuple[str, str]]
+"""Pairs of handler and event."""
 
 
 class Executor:
@@ -88,8 +63,8 @@ class Executor:
         clock: wall and monotonic time.
         settings: limits.
         worker: who we are in the ledger.
-        passing: called at each step; tests end the process in it.
-        watch: told each event before its handler, in batches that a worker died of.
+        locking: takes leases on the ids of actions; None takes none.
+        hooks: who is told of the steps of a run.
     """
 
     def __init__(
@@ -100,16 +75,17 @@ class Executor:
         settings: Settings,
         *,
         worker: str,
-        passing: Passing = go_on,
-        watch: Watch | None = None,
+        locking: Locking | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._settings = settings
         self._worker = worker
-        self._pass = passing
-        self._watch = watch
+        self._locking = locking
+        self._hooks = hooks or Hooks()
+        self._pass = self._hooks.passing
         self._recent = Recent()
 
     def run(self, batches: Sequence[Batch]) -> Outcome:
@@ -126,7 +102,7 @@ class Executor:
         self._pass(Step.TAKEN)
         started = self._clock.monotonic()
         try:
-            outcome = self._run(handlers, batches)
+            outcome = self._run(self._course(handlers, batches))
         except Unavailable:
             raise
         except Exception as refusal:  # noqa: BLE001 - one event is at fault; cutting finds it
@@ -136,32 +112,28 @@ class Executor:
         self._log(batches, outcome, self._clock.monotonic() - started)
         return outcome
 
-    def _run(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Outcome:
-        started_at = self._clock.now()
-        course = _Course(
+    def _course(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Course:
+        """Read the events, and plan what can be planned before the transaction."""
+        course = Course(
             handlers=self._watched(handlers, batches),
             batches=batches,
+            started_at=self._clock.now(),
             seen=self._load(batches),
-            started_at=started_at,
             doubtful=any(batch.attempt for batch in batches),
         )
         if all(isinstance(handler, Observer) for handler in handlers):
-            # Observers may be planned outside of the transaction: if what they read changes
-            # before it commits, the change has written their ledger rows, and inserting ours
-            # fails. So the transaction that holds the hot documents is short.
+            # If what observers read changes before we commit, the change has written their
+            # ledger rows, and inserting ours fails. So the transaction that holds the hot
+            # documents is short.
             course.ahead = self._plan(self._store.records, course.handlers, course.seen)
         self._pass(Step.LOADED)
-        outcome = self._store.transact(lambda tx: self._attempt(tx, course))
-        self._pass(Step.COMMITTED)
-        for batch, seen in course.followed.items():
-            self._recent.note(batch, seen)
-        return outcome
+        return course
 
     def _watched(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Sequence[Handler]:
         """The handlers; where a worker died of the batch, each tells what it is about to see."""
-        if self._watch is None or not any(batch.deaths for batch in batches):
+        if self._hooks.watch is None or not any(batch.deaths for batch in batches):
             return handlers
-        note = partial(self._watch, batches[0].id)
+        note = partial(self._hooks.watch, batches[0].id)
 
         def watched(function: Callable[..., Any]) -> Callable[..., Any]:
             def tell_and_call(*args: Any) -> Any:
@@ -187,55 +159,115 @@ class Executor:
             records |= self._store.records.events.load(missing)
         return Seen(records, transitions)
 
-    def _attempt(self, tx: Records, course: _Course) -> Outcome:
+    def _run(self, course: Course) -> Outcome:
+        """Run the transaction while we hold the ids; take them anew where they were lost."""
+        if self._locking is None:
+            return self._transact(course)
+        floor = 0
+        for _ in range(LEASES):
+            with self._locking.gripping(
+                course.handlers, course.batches, course.seen.records, floor
+            ) as course.grip:
+                course.locked_at = self._clock.now()
+                self._pass(Step.LOCKED)
+                try:
+                    outcome = self._transact(course)
+                except LeaseLost as lost:
+                    log.warning("lease_lost", job=course.job, floor=lost.floor)
+                    floor = lost.floor
+                    continue
+                self._leave_lines(self._locking, course, outcome)
+            self._pass(Step.RELEASED)
+            return outcome
+        raise Unavailable(f"the leases of {course.job} were lost {LEASES} times in a row")
+
+    def _leave_lines(self, locking: Locking, course: Course, outcome: Outcome) -> None:
+        handler, records = course.handlers[0], course.seen.records
+        for batch, rest in course.put_off(course.runnable()):
+            locking.hand_on(handler, batch, rest, records)
+        still = {batch.id for batch in outcome.following}
+        locking.done(handler, [b for b in course.batches if b.id not in still], records)
+
+    def _transact(self, course: Course) -> Outcome:
+        runnable = course.runnable()
+        busy = [batch for batch in course.batches if batch not in runnable]
+        outcome = Outcome()
+        if runnable:
+            outcome = self._store.transact(lambda tx: self._attempt(tx, course, runnable))
+            self._pass(Step.COMMITTED)
+            for batch, seen in course.followed.items():
+                self._recent.note(batch, seen)
+        # Those whose ids are all busy go to the end of their lane as they are.
+        outcome.following += busy
+        return outcome
+
+    def _attempt(self, tx: Records, course: Course, batches: Sequence[Batch]) -> Outcome:
         """One try of the transaction.
 
         The first one expects that nothing is done and skips the look: writing is the check.
         If something is, that undoes the transaction, and the next try looks.
         """
         self._pass(Step.BEGUN)
-        looking, batches = course.doubtful, course.batches
-        if looking:
+        settled: Pairs | None = None
+        if course.doubtful:
             batches = list(tx.batches.pending([batch.id for batch in batches]).values())
             if not batches:
                 return Outcome(claimed=False)
+            ids = [row_id(e, h.name) for h in course.handlers for e in course.free(batches)]
+            settled = _final(tx, ids)
         for table, keys in course.contested.items():
             tx.table(table).seize(keys, self._clock.now())
-        settled: set[tuple[str, str]] = set()
-        if course.ahead is None or looking:
-            read_at = self._clock.now()
-            records = {e: course.seen.records[e] for batch in batches for e in batch.events}
-            if looking:
-                settled = _final(tx, [row_id(e, h.name) for h in course.handlers for e in records])
-            planned = self._plan(tx, course.handlers, Seen(records, {}), settled)
-        else:
-            read_at, planned = course.started_at, course.ahead
+        read_at, planned = self._planned(tx, course, batches, settled)
         self._pass(Step.PLANNED)
-        if not looking and any(plan.faults for plan in planned.plans.values()):
-            # Only a look tells whether these were done before, and how often they failed.
-            course.doubtful = True
-            raise Outdated("an event failed in a try that did not look")
         failed = {event: batch.attempt for batch in batches for event in batch.events}
-        run = Run(course.batches[0].id, failed, read_at, self._clock.now())
+        fence, write_at = course.grip.fence, self._clock.now()
+        run = Run(course.job, failed, read_at, write_at, fence)
         try:
             for plan in planned.plans.values():
                 plan.write(tx, run, course.contested)
             self._pass(Step.WRITTEN)
-            outcome = self._record(tx, course, planned, run, looking=looking)
-            outcome.repeated = len(settled)
-            self._settle(tx, batches, run, outcome)
+            outcome = self._record(tx, course, planned, run, settled)
+            outcome.following += [rest for _, rest in course.put_off(batches)]
+            locked_at = None if fence is None else course.locked_at
+            record = RunRecord(self._worker, read_at, locked_at, fence)
+            settle(tx, batches, outcome, self._settings, record, write_at)
+            self._pass(Step.CLAIMED)
         except (Taken, Outdated):
             course.doubtful = True
             raise
+        if self._locking is not None:
+            self._locking.ensure(course.grip)
         return outcome
+
+    def _planned(
+        self, tx: Records, course: Course, batches: Sequence[Batch], settled: Pairs | None
+    ) -> tuple[datetime, Planned]:
+        """When we began to read, and what the handlers make of the events.
+
+        Raises:
+            LeaseLost: somebody has written under a lease younger than ours.
+            Outdated: a handler failed, and only a look tells how often it did before.
+        """
+        if course.ahead is not None and settled is None:
+            read_at, planned = course.started_at, course.ahead
+        else:
+            read_at = self._clock.now()
+            records = {event: course.seen.records[event] for event in course.free(batches)}
+            planned = self._plan(tx, course.handlers, Seen(records, {}), settled or frozenset())
+        if course.grip.fence is not None and planned.fence > course.grip.fence:
+            raise LeaseLost(planned.fence)
+        if settled is None and planned.faulty:
+            course.doubtful = True
+            raise Outdated("an event failed in a try that did not look")
+        return read_at, planned
 
     def _plan(
         self,
         tx: Records,
         handlers: Sequence[Handler],
         seen: Seen,
-        settled: AbstractSet[tuple[str, str]] = frozenset(),
-    ) -> _Planned:
+        settled: Pairs = frozenset(),
+    ) -> Planned:
         """Read what the handlers need, and run them on all events that are not settled."""
         transitions = Transitions(tx, seen.records, seen.transitions)
         plans: dict[Handler, Plan] = {}
@@ -251,13 +283,13 @@ class Executor:
                     plans[handler] = plan_action(handler, todo)
                 case _:
                     raise UnknownHandler(f"{handler.name} is of no kind that can be run")
-        return _Planned(plans, transitions)
+        return Planned(plans, transitions)
 
     def _record(
-        self, tx: Records, course: _Course, planned: _Planned, run: Run, *, looking: bool
+        self, tx: Records, course: Course, planned: Planned, run: Run, settled: Pairs | None
     ) -> Outcome:
         """Write the ledger rows, give failed events batches of their own, chain the rest."""
-        outcome = Outcome()
+        outcome = Outcome(repeated=len(settled or ()))
         rows: list[LedgerRow] = []
         course.followed.clear()
         records = course.seen.records
@@ -270,16 +302,16 @@ class Executor:
             self._chain(course, handler, list(plan.results), planned.transitions, outcome)
         outcome.done = len(rows)
         outcome.late = sum(row.late_ms is not None for row in rows)
-        if looking:
-            tx.ledger.put([*rows, *(failed.row for failed in outcome.failures)])
-        else:
+        if settled is None:
             tx.ledger.insert(rows)
+        else:
+            tx.ledger.put([*rows, *(failed.row for failed in outcome.failures)])
         self._pass(Step.RECORDED)
         return outcome
 
     def _chain(
         self,
-        course: _Course,
+        course: Course,
         handler: Handler,
         events: Sequence[str],
         transitions: Transitions,
@@ -298,50 +330,20 @@ class Executor:
             records = self._store.records.events.unread({e: course.seen.records[e] for e in events})
             course.followed[batch.id] = Seen(records, {root: {e: known[e] for e in events}})
 
-    def _settle(self, tx: Records, batches: Sequence[Batch], run: Run, outcome: Outcome) -> None:
-        """Mark the batches done, and what comes of them pending.
-
-        Raises:
-            Outdated: some of them were done already.
-        """
-        soon = run.write_at + timedelta(seconds=self._settings.rescue_after)
-        pending: list[tuple[Batch, datetime | None]] = [(b, soon) for b in outcome.following]
-        pending += [(f.batch, f.due_at) for f in outcome.failures if f.pending]
-        tx.batches.settle(
-            [batch.id for batch in batches],
-            RunRecord(self._worker, run.read_at),
-            pending,
-            created_at=run.write_at,
-        )
-        self._pass(Step.CLAIMED)
-
     def _isolate(self, handlers: Sequence[Handler], batch: Batch, error: Exception) -> Outcome:
-        """Find what is at fault: cut the batch, or record the failure of a single event.
-
-        Such an error came from writing (a document that MongoDB refuses), so it does not
-        say which event or handler it belongs to.
-        """
+        """Find which event MongoDB refuses."""
         log.warning("batch_refused", handler=batch.handler, job=batch.id, error=repr(error)[:500])
-
-        def cut(tx: Records) -> Outcome:
-            pending = tx.batches.pending([batch.id]).get(batch.id)
-            if pending is None:
-                return Outcome(claimed=False)
-            now = self._clock.now()
-            run = Run(batch.id, dict.fromkeys(batch.events, pending.attempt), now, now)
-            outcome = Outcome()
-            if len(handlers) == len(batch.events) == 1:
-                (handler,), (event,) = handlers, batch.events
-                record = tx.events.load([event])[event]
-                failed = failure(handler, record, error, run, "write", self._settings)
-                outcome.failures.append(failed)
-                tx.ledger.put([failed.row])
-            else:
-                outcome.following += parts(handlers, pending)
-            self._settle(tx, [batch], run, outcome)
-            return outcome
-
-        return self._store.transact(cut)
+        return self._store.transact(
+            lambda tx: isolate(
+                tx,
+                handlers,
+                batch,
+                error,
+                self._settings,
+                worker=self._worker,
+                now=self._clock.now(),
+            )
+        )
 
     def _log(self, batches: Sequence[Batch], outcome: Outcome, seconds: float) -> None:
         log.info(
@@ -370,7 +372,7 @@ class Executor:
             )
 
 
-def _final(tx: Records, ids: Sequence[str]) -> set[tuple[str, str]]:
+def _final(tx: Records, ids: Sequence[str]) -> Pairs:
     """Pairs of handler and event, of these rows, that are done for good."""
-    rows: Mapping[str, LedgerRow] = tx.ledger.rows(ids)
-    return {(row.handler, row.event) for row in rows.values() if row.state in FINAL}
+    rows = tx.ledger.rows(ids).values()
+    return {(row.handler, row.event) for row in rows if row.state in FINAL}

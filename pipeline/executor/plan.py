@@ -32,12 +32,14 @@ class Run:
         failed: by event key, how often it failed before; absent ones never did.
         read_at: when it began to read.
         write_at: when it began to write.
+        fence: the fence of its leases, if it has any.
     """
 
     job: str
     failed: Mapping[str, int]
     read_at: datetime
     write_at: datetime
+    fence: int | None = None
 
     @property
     def stamp(self) -> dict[str, datetime]:
@@ -87,12 +89,14 @@ class Plan:
         write: writes the documents within the transaction, and notes the derived ones in
             `contested` before it does, so that another try can seize them first.
         changes: by event key, what a fold changed.
+        fence: the highest fence under which the documents it read were written.
     """
 
     results: dict[str, Result]
     faults: dict[str, Exception]
     write: Callable[[Records, Run, Contested], None]
     changes: dict[str, Transition] = field(default_factory=dict)
+    fence: int = 0
 
 
 def described(error: BaseException, stage: str) -> dict[str, str]:

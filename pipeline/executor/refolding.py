@@ -53,7 +53,12 @@ def plan_fold(
         plan.folded.append(fold(action, key, past, events))
     for folded in plan.folded:
         faults |= folded.faults
-    return Plan(plan.results(records), faults, plan.write, plan.changes())
+    return Plan(plan.results(records), faults, plan.write, plan.changes(), plan.highest_fence())
+
+
+def fence_of(document: Document | None) -> int:
+    """The fence under which the document was written last; 0 where there was none."""
+    return 0 if document is None else document["_sync"].get("fence", 0)
 
 
 def _standing(document: Document) -> Standing:
@@ -105,12 +110,17 @@ class _FoldPlan:
             for event, wrote in folded.wrote.items()
         }
 
+    def highest_fence(self) -> int:
+        return max(map(fence_of, self._documents.values()), default=0)
+
     def changes(self) -> dict[str, Transition]:
         return {row.event: row.transition for folded in self.folded for row in folded.new}
 
     def write(self, tx: Records, run: Run, contested: Contested) -> None:
         changed = [folded for folded in self.folded if folded.wrote]
-        tx.table(self._action.table).replace([_document(folded, run) for folded in changed])
+        tx.table(self._action.table).replace(
+            [_document(folded, run, self._documents.get(folded.key)) for folded in changed]
+        )
         tx.history(self._action.history).write(
             new=[row for folded in changed for row in folded.new],
             rewritten=[row for folded in changed for row in folded.rewritten],
@@ -131,6 +141,9 @@ class _FoldPlan:
         return behind // MILLISECOND
 
 
-def _document(folded: Folded, run: Run) -> Document:
-    sync = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
+def _document(folded: Folded, run: Run, stood: Document | None) -> Document:
+    sync: Document = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
+    fence = max(fence_of(stood), run.fence or 0)
+    if fence:
+        sync["fence"] = fence
     return {"_id": folded.key, **(folded.state or {}), "_sync": sync}

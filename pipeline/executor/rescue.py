@@ -10,7 +10,7 @@ cut in two until one event is left.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from pipeline.clock import Clock
@@ -19,6 +19,7 @@ from pipeline.errors import WorkerDied
 from pipeline.executor.failing import failure, parts
 from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import Run
+from pipeline.executor.settling import settle
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, Records, RunRecord, Store
@@ -66,7 +67,9 @@ def rescue(
                 return _set_aside(tx, handlers[0], batch, now, settings)
         elif suspect in batch.events or batch.deaths + 1 >= DEADLY:
             cut = list(_cut(handlers, batch, suspect))
-            return _replace(tx, batch, Outcome(following=cut), now, settings)
+            outcome = Outcome(following=cut)
+            settle(tx, [batch], outcome, settings, RunRecord(RESCUER, now), now)
+            return outcome
         tx.batches.note_death(batch_id, now)
         again = Batch.of(batch.handler, batch.events, batch.lane, batch.attempt, batch.deaths + 1)
         return Outcome(following=[again])
@@ -95,16 +98,6 @@ def _set_aside(
     record = tx.events.load([event])[event]
     failed = failure(handler, record, error, run, "handle", settings)
     tx.ledger.put([failed.row])
-    return _replace(tx, batch, Outcome(failures=[failed]), now, settings)
-
-
-def _replace(
-    tx: Records, batch: Batch, outcome: Outcome, now: datetime, settings: Settings
-) -> Outcome:
-    soon = now + timedelta(seconds=settings.rescue_after)
-    pending = [
-        *((b, soon) for b in outcome.following),
-        *((f.batch, None) for f in outcome.failures),
-    ]
-    tx.batches.settle([batch.id], RunRecord(RESCUER, now), pending, created_at=now)
+    outcome = Outcome(failures=[failed])
+    settle(tx, [batch], outcome, settings, RunRecord(RESCUER, now), now)
     return outcome

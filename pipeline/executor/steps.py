@@ -6,6 +6,7 @@ A test stops a worker at each of them, and the tables come out the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -34,9 +35,19 @@ class Step(StrEnum):
     """The ids are free again; what follows is not enqueued yet."""
 
 
-Passing = Callable[[Step], None]
-"""Called at each step; a test may end the process in it."""
-
-
 def go_on(_step: Step) -> None:
     """Pass a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who is told of a run as it goes on.
+
+    Attributes:
+        passing: called at each step; a test may end the process in it.
+        watch: told the batch and the event before a handler sees it, where a worker died
+            of the batch before.
+    """
+
+    passing: Callable[[Step], None] = go_on
+    watch: Callable[[str, str], None] | None = None

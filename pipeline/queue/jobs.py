@@ -45,7 +45,7 @@ class Report(NamedTuple):
 
     Attributes:
         following: batches to enqueue.
-        shelved: batches to show while they wait; a job that is one of them has not finished.
+        shelved: batches to show while they wait. A job that is one of either has not finished.
     """
 
     following: Sequence[Batch] = ()

@@ -212,7 +212,8 @@ class BatchWorker(SimpleWorker):
         back_to: Queue | None = None,
     ) -> None:
         """In one round trip: how the jobs ended, what follows, and that we are idle."""
-        shelved = {one.batch.id for one in report.shelved}
+        pending = {one.batch.id for one in report.shelved}
+        pending |= {batch.id for batch in report.following}
         ended: Any = now()
         with self.connection.pipeline(transaction=False) as pipe:
             for job, execution in zip(reversed(jobs), reversed(executions), strict=True):
@@ -227,7 +228,7 @@ class BatchWorker(SimpleWorker):
                     job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
                 else:
                     self.increment_successful_job_count(pipe)
-                    if job.id not in shelved:
+                    if job.id not in pending:
                         self._say_finished(job, pipe)
             self._lanes.add_report(report, pipe)
             self.set_current_job_id(None, pipeline=pipe)

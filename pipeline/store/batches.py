@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, Self
@@ -61,10 +61,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Who ran a batch, and when it began to read."""
+    """Who ran a batch, when it began to read, and since when under which fence it held ids."""
 
     worker: str
     read_at: datetime
+    locked_at: datetime | None = None
+    fence: int | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """The record as fields of the batch."""
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def batch_id(handler: str, events: Sequence[str]) -> str:
@@ -126,7 +133,7 @@ class Batches:
         claim = {
             "q": {"_id": {"$in": list(claimed)}, "done": False},
             "u": {
-                "$set": {"done": True, "worker": run.worker, "read_at": run.read_at},
+                "$set": {"done": True, **run.stored()},
                 "$unset": {"due_at": "", "events": "", "deaths": ""},
             },
             "multi": True,
@@ -168,10 +175,10 @@ class Batches:
         """Who ran these batches last, by id; those not yet run are absent."""
         found = self._batches.find(
             {"_id": {"$in": list(batches)}, "worker": {"$exists": True}},
-            {"worker": 1, "read_at": 1},
+            {"worker": 1, "read_at": 1, "locked_at": 1, "fence": 1},
             session=self._session,
         )
-        return {doc["_id"]: RunRecord(doc["worker"], doc["read_at"]) for doc in found}
+        return {doc.pop("_id"): RunRecord(**doc) for doc in found}
 
     def backlog(self) -> dict[str, tuple[int, int]]:
         """Batches and events still to be done, by handler; dead letters not counted."""

@@ -27,7 +27,7 @@ from tenacity import (
 )
 
 from pipeline.errors import Unavailable
-from pipeline.store import batches, events, ledger
+from pipeline.store import batches, events, ledger, lock_policies
 from pipeline.store.batches import Batches
 from pipeline.store.commands import DUPLICATE_KEY, Outdated
 from pipeline.store.events import Events
@@ -41,7 +41,12 @@ T = TypeVar("T")
 MAJORITY: Final = WriteConcern("majority")
 TRANSACTION_SECONDS: Final = 30.0
 DUPLICATE_TRIES: Final = 10
-INDEXES: Final = {**events.INDEXES, **ledger.INDEXES, **batches.INDEXES}
+INDEXES: Final = {
+    **events.INDEXES,
+    **ledger.INDEXES,
+    **batches.INDEXES,
+    **lock_policies.INDEXES,
+}
 
 log = structlog.get_logger(__name__)
 

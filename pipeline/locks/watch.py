@@ -1,0 +1,86 @@
+"""The side thread that sees changes of lock policies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
+
+import structlog
+
+from pipeline.locks.policy import LockPolicy, PolicyTable
+from pipeline.store.lock_policies import Scope
+
+PERIOD_SECONDS: Final = 0.5
+"""A change is seen everywhere within a second."""
+
+log = structlog.get_logger(__name__)
+
+
+class PolicyWatch:
+    """The policies as they were at the last look, between `with` and its end.
+
+    Each look reads the whole collection, which is tiny, and puts a new table in the place
+    of the old one if anything has changed. While MongoDB is away it keeps what it has.
+
+    Args:
+        read: gives the values that each scope sets, such as `LockPolicies.all`.
+        default: the values that no scope sets.
+        period: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Mapping[Scope, Mapping[str, Any]]],
+        *,
+        default: LockPolicy | None = None,
+        period: float = PERIOD_SECONDS,
+    ) -> None:
+        self._read = read
+        self._default = default
+        self._period = period
+        self._stored: Mapping[Scope, Mapping[str, Any]] = {}
+        self._table = PolicyTable({}, default)
+        self._blind = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread; the policies stay as they were last seen."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def policy_for(self, handler: str, tenant: str) -> LockPolicy:
+        """The policy of a handler for a tenant; cheap enough to ask for every event."""
+        return self._table.policy_for(handler, tenant)
+
+    def look(self) -> None:
+        """Look now; a failure is logged and changes nothing."""
+        try:
+            stored = self._read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the last policies hold
+            if not self._blind:
+                log.warning("lock_policies_unreadable", error=str(error)[:500])
+            self._blind = True
+            return
+        self._blind = False
+        if stored == self._stored:
+            return
+        table = PolicyTable(stored, self._default)
+        for scope, reason in table.refused.items():
+            log.warning("lock_policy_refused", **scope._asdict(), reason=reason)
+        self._stored, self._table = stored, table
+        log.info("lock_policies_changed", scopes=len(stored))
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._period):
+            self.look()
