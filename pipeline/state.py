@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,19 +23,31 @@ class State(BaseModel):
         Raises:
             HandlerFault: a name is not a field of this model, or a value is not of its type.
         """
-        unknown = changes.keys() - type(self).model_fields.keys()
-        if unknown:
-            raise HandlerFault(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
-        return type(self).model_validate({**self.__dict__, **changes})
+        # Past the public methods, whose own work is more than that of the validator.
+        model = type(self)
+        fields = model.__pydantic_fields__.keys()
+        if not changes.keys() <= fields:
+            unknown = ", ".join(sorted(changes.keys() - fields))
+            raise HandlerFault(f"{model.__name__} has no field {unknown}")
+        replaced: Self = model.__pydantic_validator__.validate_python({**self.__dict__, **changes})
+        return replaced
 
     def stored(self) -> dict[str, Any]:
         """The fields as MongoDB gives them back: whole milliseconds, and lists for tuples."""
-        return {name: _stored(value) for name, value in self.model_dump().items()}
+        fields: dict[str, Any] = self.__pydantic_serializer__.to_python(self)
+        for name, value in fields.items():
+            if type(value) not in _AS_IT_IS:
+                fields[name] = _stored(value)
+        return fields
+
+
+_AS_IT_IS: Final = frozenset({type(None), bool, int, float, str})
 
 
 def _stored(value: Any) -> Any:
     if isinstance(value, datetime):
-        return to_milliseconds(value)
+        in_form = value.tzinfo is UTC and not value.microsecond % 1000
+        return value if in_form else to_milliseconds(value)
     if isinstance(value, list | tuple):
         return [_stored(item) for item in value]
     if isinstance(value, dict):
@@ -46,12 +58,17 @@ def _stored(value: Any) -> Any:
 S = TypeVar("S", bound=State)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Change(Generic[S]):
     """What one event did to one document: the state before (None: new) and after."""
 
     before: S | None
     after: S
+
+    def __init__(self, before: S | None, after: S) -> None:
+        # A third of the time of the __init__ a frozen dataclass has: one is made for each event.
+        _set_before(self, before)
+        _set_after(self, after)
 
     def entered(self, field: str, value: object) -> bool:
         """Whether this event brought the field to the value."""
@@ -63,3 +80,8 @@ class Change(Generic[S]):
 
     def _had(self, field: str, value: object) -> bool:
         return self.before is not None and getattr(self.before, field) == value
+
+
+# The descriptors of the slots: the only way past a frozen class's own refusal.
+_set_before: Final = Change.__dict__["before"].__set__
+_set_after: Final = Change.__dict__["after"].__set__

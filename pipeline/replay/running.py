@@ -1,0 +1,160 @@
+"""Running one event through one action, and through what observes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pipeline.declarations import Action, Commutative, Fold, Observer
+from pipeline.errors import HandlerFault, UnknownHandler
+from pipeline.event import Event
+from pipeline.registry import Registry
+from pipeline.replay.folded import Chain, Fields
+from pipeline.replay.tables import Failure, Tables
+from pipeline.replay.writing import Writer
+from pipeline.state import Change, State
+from pipeline.updates.values import checked_value
+
+MESSAGE_CHARACTERS: Final = 1000
+# In MongoDB these are what they are here; some of the others come back in another form.
+_ALIKE: Final = frozenset({type(None), bool, int, float, str})
+
+Run = Callable[[Event], None]
+
+
+def run_of(action: Action, registry: Registry, tables: Tables) -> Run:
+    """What runs one event after the other through this action.
+
+    Raises:
+        UnknownHandler: the action is of a kind that can't be run.
+    """
+    match action:
+        case Fold():
+            return _FoldRun(action, registry, tables)
+        case Commutative():
+            return _CommutativeRun(action, tables)
+        case _:
+            raise UnknownHandler(f"{action.name} is of no kind that can be run")
+
+
+class _CommutativeRun:
+    """One action that reads nothing."""
+
+    def __init__(self, action: Commutative, tables: Tables) -> None:
+        self._name = action.name
+        self._function = action.function
+        self._write = Writer(action, tables.derived[action.table]).write
+        self._failures = tables.failures
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._write(self._function(event), event, None)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+            self._failures.append(failed(event, self._name, error))
+
+
+class _FoldRun:
+    """One fold with all observers below it, parents before children."""
+
+    def __init__(self, fold: Fold, registry: Registry, tables: Tables) -> None:
+        self._name = fold.name
+        self._function = fold.function
+        self._key = fold.key
+        self._model = fold.state
+        self._chains = tables.chains[fold.table]
+        self._failures = tables.failures
+        self._observers = [
+            _Watching(observer, len(registry.observers_below(observer)), tables)
+            for observer in registry.observers_below(fold)
+        ]
+
+    def __call__(self, event: Event) -> None:
+        try:
+            key = self._key(event)
+            chain = self._chains.get(key) or Chain()
+            before, held = chain.state, chain.fields
+            after = _state(self._name, self._function(before, event))
+            fields = after.stored()
+            changed = _settle(fields, held)
+            if not _is_all_of(after, fields):
+                after = self._model.model_validate(fields)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+            self._failures.append(failed(event, self._name, error))
+            return
+        if before is None:
+            self._chains[key] = chain
+        chain.steps.append((event.order, event.key, event.occurred_at, fields, changed))
+        chain.state, chain.fields = after, fields
+        if self._observers:
+            self._show(Change(before, after), event)
+
+    def _show(self, change: Change[State], event: Event) -> None:
+        """Run the observers; where one fails, those below it have nothing to follow."""
+        unled = 0
+        for observer in self._observers:
+            if unled:
+                unled -= 1
+                continue
+            try:
+                observer.write(observer.function(change, event), event, change.after)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failures.append(failed(event, observer.name, error))
+                unled = observer.below
+
+
+class _Watching:
+    """An observer, where it writes, and how many observers are below it."""
+
+    __slots__ = ("below", "function", "name", "write")
+
+    def __init__(self, observer: Observer, below: int, tables: Tables) -> None:
+        self.name = observer.name
+        self.function = observer.function
+        self.write = Writer(observer, tables.derived[observer.table]).write
+        self.below = below
+
+
+def _state(handler: str, returned: Any) -> State:
+    if not isinstance(returned, State):
+        raise HandlerFault(f"{handler} returned {returned!r}; a fold returns its state")
+    return returned
+
+
+def failed(event: Event, handler: str, error: Exception) -> Failure:
+    """The failure, in words: an exception would hold on to all that its frames hold."""
+    return Failure(event.key, handler, f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS])
+
+
+def _settle(fields: Fields, held: Fields | None) -> Fields | None:
+    """Bring new fields into the form that MongoDB would give them back in.
+
+    Returns:
+        Old values of the fields that differ; None where there was no document.
+
+    Raises:
+        UpdateError: MongoDB can't hold a value.
+    """
+    if held is None:
+        for name, value in fields.items():
+            fields[name] = checked_value(name, value)
+        return None
+    changed: Fields = {}
+    for name, value in fields.items():
+        old = held[name]
+        if value is old:
+            continue
+        if value != old:
+            changed[name] = old
+        elif type(value) in _ALIKE:
+            continue
+        fields[name] = checked_value(name, value)
+    return changed
+
+
+def _is_all_of(state: State, fields: Fields) -> bool:
+    """Whether the state read back from its fields would be this very state."""
+    own = state.__dict__
+    for name, value in fields.items():  # noqa: SIM110 - twice as fast as all(...)
+        if own.get(name) is not value:
+            return False
+    return True

@@ -1,0 +1,123 @@
+"""Whether two values are alike, and where two documents differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from bson import Decimal128
+
+from pipeline.replay.tables import Contents
+from pipeline.updates.ordering import identity
+
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_OF_THE_RUN: Final = frozenset({"_sync.read_at", "_sync.write_at", "_sync.fence"})
+_DERIVED_STAMP: Final = _OF_THE_RUN | {"_sync.event_at"}
+
+
+class Absent(Enum):
+    """Stands for a field that a document does not have."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+
+Unlike = tuple[str, Any, Any]  # a dotted path, and what stands there on either side
+
+
+class Rules(NamedTuple):
+    """What counts as a difference in one table; `compare` tells why.
+
+    Attributes:
+        ignored: paths that are not looked at.
+        exact: whether 1 and 1.0 differ.
+        operators: by which operators a field of the table was written, as far as is known;
+            None where documents are written whole.
+    """
+
+    ignored: frozenset[str]
+    exact: bool
+    operators: Callable[[str], set[str]] | None
+
+    @classmethod
+    def of(cls, contents: Contents) -> Rules:
+        """The rules for a table."""
+        if contents.operators is None:
+            return cls(_OF_THE_RUN, exact=True, operators=None)
+        return cls(_DERIVED_STAMP, exact=False, operators=contents.operators)
+
+    def unlike(
+        self, expected: Mapping[str, Any], actual: Mapping[str, Any], above: str = ""
+    ) -> Iterator[Unlike]:
+        """Fields that differ, the innermost ones, by dotted path."""
+        for name in {**expected, **actual}:
+            path = f"{above}{name}"
+            one, other = expected.get(name, ABSENT), actual.get(name, ABSENT)
+            if one is other or path in self.ignored:
+                continue
+            if isinstance(one, Mapping) and isinstance(other, Mapping):
+                yield from self.unlike(one, other, f"{path}.")
+            elif not self._alike(path, one, other):
+                yield path, one, other
+
+    def _alike(self, path: str, one: Any, other: Any) -> bool:
+        if one is ABSENT:
+            return self._counts_nothing(path, other)
+        if other is ABSENT:
+            return self._counts_nothing(path, one)
+        if self._is_set(path) and isinstance(one, list) and isinstance(other, list):
+            return Counter(map(identity, one)) == Counter(map(identity, other))
+        return alike(one, other, exact=self.exact)
+
+    def _is_set(self, path: str) -> bool:
+        return self.operators is not None and "add_to_set" in self.operators(path)
+
+    def _counts_nothing(self, path: str, value: Any) -> bool:
+        """Whether this is a counter at zero, or a document of nothing but such counters."""
+        if self.operators is None or path.startswith("_sync.") or self.operators(path) - {"inc"}:
+            return False
+        if isinstance(value, Mapping):
+            return bool(value) and all(
+                self._counts_nothing(f"{path}.{name}", item) for name, item in value.items()
+            )
+        if isinstance(value, Decimal128):
+            value = value.to_decimal()
+        return isinstance(value, int | Decimal) and not isinstance(value, bool) and value == 0
+
+
+def alike(one: Any, other: Any, *, exact: bool) -> bool:
+    """Whether MongoDB holds two values equal, but that the order of keys says nothing.
+
+    Args:
+        one: a value.
+        other: another, from this side or from MongoDB.
+        exact: whether 1 and 1.0 differ, as they do in type.
+    """
+    if type(one) is type(other) and type(one) in _PLAIN:
+        return bool(one == other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            alike(item, other[name], exact=exact) for name, item in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            alike(item, counterpart, exact=exact)
+            for item, counterpart in zip(one, other, strict=True)
+        )
+    if exact and _number(one) is not _number(other):
+        return False
+    return identity(one) == identity(other)
+
+
+def _number(value: Any) -> type | None:
+    """The plain type of a number, bool among them; None for anything else."""
+    if isinstance(value, Decimal128):
+        return Decimal
+    return next((kind for kind in (bool, int, float, Decimal) if isinstance(value, kind)), None)

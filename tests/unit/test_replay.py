@@ -1,0 +1,460 @@
+"""The sequential run in memory: its tables are spelled out by hand here."""
+
+import random
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AwareDatetime
+
+from pipeline import (
+    Change,
+    Event,
+    State,
+    Update,
+    action,
+    add_to_set,
+    inc,
+    maximum,
+    observer,
+    set_on_insert,
+)
+from pipeline.declarations import Action, Handler
+from pipeline.errors import UnknownHandler
+from pipeline.registry import Registry
+from pipeline.replay import Failure, Tables, replay
+from pipeline.tables import Document, as_stored
+from pipeline.temporal import row_id
+from pipeline.updates import assign
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+class Ticket(State):
+    """Whose it is, what it is worth, and when it is due."""
+
+    owner: str = "nobody"
+    points: int = 0
+    due: AwareDatetime | None = None
+    tags: tuple[str, ...] = ()
+
+
+def fail_if_told(handler: str, event: Event) -> None:
+    """Raise where the event's payload names the handler."""
+    if handler in event.payload.get("fails", ()):
+        raise RuntimeError(f"told to fail in {handler}")
+
+
+@action("tickets.apply", on="ticket.*", table="tickets", key="{tenant}:{entity_id}")
+def apply_ticket(state: Ticket | None, event: Event) -> Ticket:
+    """What the payload names is taken over, and `add` is added."""
+    fail_if_told("tickets.apply", event)
+    said = event.payload
+    state = state or Ticket()
+    due = said.get("due")
+    return state.replace(
+        owner=said.get("owner", state.owner),
+        points=state.points + said.get("add", 0),
+        due=datetime.fromisoformat(due) if due else state.due,
+        tags=tuple(said.get("tags", state.tags)),
+    )
+
+
+@observer("owners.count", after=apply_ticket, table="owners", key="{tenant}:{after.owner}")
+def count_owner(change: Change[Ticket], event: Event) -> Update | None:
+    """What an owner's tickets went through."""
+    fail_if_told("owners.count", event)
+    if change.before == change.after:
+        return None
+    return inc({"changes.all": 1}) | maximum(most=change.after.points) | add_to_set(tags=event.type)
+
+
+@observer("tenants.count", after=count_owner, table="tenants", key="{tenant}")
+def count_tenant(change: Change[Ticket], event: Event) -> Update:
+    """How many changes, below the owners'."""
+    fail_if_told("tenants.count", event)
+    return inc(changes=1)
+
+
+@observer("seen.count", after=apply_ticket, table="seen", key="{tenant}")
+def count_seen(_change: Change[Ticket], event: Event) -> Update:
+    """How many changes, beside the owners'."""
+    fail_if_told("seen.count", event)
+    return inc(changes=1)
+
+
+@action("pages.count", on=("page.*", "ticket.viewed"), table="pages", key="{tenant}:{payload.page}")
+def count_page(event: Event) -> Update | None:
+    """Views of a page."""
+    fail_if_told("pages.count", event)
+    return inc(views=1) if event.type != "page.ignored" else None
+
+
+ALL: tuple[Handler, ...] = (apply_ticket, count_owner, count_tenant, count_seen, count_page)
+
+
+def fact(event_id: str, minute: float = 0, **fields: Any) -> Event:
+    """An event of ticket T1, `minute` minutes past noon; what is no field of it is payload."""
+    envelope: Document = {
+        "event_id": event_id,
+        "tenant": "acme",
+        "source": "desk",
+        "type": "ticket.changed",
+        "entity_id": "T1",
+        "occurred_at": NOON + timedelta(minutes=minute),
+    }
+    payload = {name: fields.pop(name) for name in set(fields) - set(Event.model_fields)}
+    return Event(**(envelope | {"payload": payload} | fields))
+
+
+def run(*events: Event, handlers: tuple[Handler, ...] = ALL) -> Tables:
+    """Replay these events."""
+    return replay(Registry(handlers), events)
+
+
+def everything(tables: Tables) -> dict[str, dict[str, Document]]:
+    """All documents of all tables."""
+    return {name: tables.documents(name) for name in tables}
+
+
+FIRST = fact("e1", 1, owner="ann", add=5)
+SECOND = fact("e2", 2, add=2, due="2024-07-01T12:00:00.123456+02:00", tags=["a"])
+THIRD = fact("e3", 3, owner="bob")
+DUE = datetime(2024, 7, 1, 10, 0, 0, 123000, UTC)
+
+
+def test_a_fold_leaves_its_document_with_the_last_events_stamp() -> None:
+    """In the form in which MongoDB would give it back."""
+    assert run(FIRST, SECOND, THIRD).documents("tickets") == {
+        "acme:T1": {
+            "_id": "acme:T1",
+            "owner": "bob",
+            "points": 7,
+            "due": DUE,
+            "tags": ["a"],
+            "_sync": {"order": THIRD.order, "event_at": THIRD.occurred_at},
+        }
+    }
+
+
+def test_a_fold_leaves_a_row_for_each_event_and_they_meet() -> None:
+    """Each with the old values of what it changed, and the order of the one before."""
+    rows = run(FIRST, SECOND, THIRD).documents("tickets_changes")
+    assert list(rows.values()) == [
+        {
+            "_id": row_id("acme:T1", event.order),
+            "key": "acme:T1",
+            "event": event.key,
+            "prev": before.order if before else None,
+            "valid_from": event.occurred_at,
+            "valid_to": after.occurred_at if after else None,
+            "state": {"owner": owner, "points": points, "due": due, "tags": tags},
+            "changed": changed,
+            "_sync": {"event_at": event.occurred_at},
+        }
+        for before, event, after, (owner, points, due, tags), changed in (
+            (None, FIRST, SECOND, ("ann", 5, None, []), None),
+            (FIRST, SECOND, THIRD, ("ann", 7, DUE, ["a"]), {"points": 5, "due": None, "tags": []}),
+            (SECOND, THIRD, None, ("bob", 7, DUE, ["a"]), {"owner": "ann"}),
+        )
+    ]
+    assert list(rows) == [row["_id"] for row in rows.values()]
+
+
+def test_observers_leave_sums_with_what_their_key_is_made_of() -> None:
+    """And with how many contributions there are, and when the latest was."""
+    assert run(FIRST, SECOND, THIRD).documents("owners") == {
+        "acme:ann": {
+            "_id": "acme:ann",
+            "tenant": "acme",
+            "owner": "ann",
+            "changes": {"all": 2},
+            "most": 7,
+            "tags": ["ticket.changed"],
+            "_sync": {"contributions": 2, "event_at": SECOND.occurred_at},
+        },
+        "acme:bob": {
+            "_id": "acme:bob",
+            "tenant": "acme",
+            "owner": "bob",
+            "changes": {"all": 1},
+            "most": 7,
+            "tags": ["ticket.changed"],
+            "_sync": {"contributions": 1, "event_at": THIRD.occurred_at},
+        },
+    }
+
+
+def test_an_event_goes_through_every_action_that_asks_for_it() -> None:
+    """Through none where none does."""
+    viewed = fact("e1", type="ticket.viewed", page="home")
+    tables = run(viewed, fact("p1", type="page.ignored", page="home"), fact("x1", type="other"))
+    assert tables.documents("pages")["acme:home"]["views"] == 1
+    assert len(tables["tickets_changes"]) == 1
+    assert (tables.events, tables.failures) == (3, [])
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_the_order_of_submission_does_not_matter(minutes: list[int], draw: random.Random) -> None:
+    """Events are run in their own order, ties by sequence and key."""
+    events = [
+        fact(f"e{n}", minute, seq=draw.choice([None, 9, 10]), add=n, owner=draw.choice("ab"))
+        for n, minute in enumerate(minutes)
+    ]
+    expected = everything(run(*sorted(events, key=lambda event: event.order)))
+    draw.shuffle(events)
+    assert everything(run(*events)) == expected
+
+
+def test_of_several_events_with_one_key_the_first_submitted_counts() -> None:
+    """Whatever the others say, and however often they come."""
+    other = fact("e1", 0, owner="eve", add=100)
+    tables = run(FIRST, other, SECOND, FIRST, FIRST)
+    assert everything(tables) == everything(run(FIRST, SECOND))
+    assert (tables.events, tables.repeated) == (2, 3)
+
+
+def test_the_same_id_of_another_tenant_or_source_is_another_event() -> None:
+    """Its identity is the key."""
+    tables = run(fact("e1", add=1), fact("e1", add=1, source="shop"), fact("e1", tenant="beta"))
+    assert (tables.events, len(tables["tickets_changes"])) == (3, 3)
+
+
+def test_an_event_that_fails_in_a_fold_might_as_well_never_have_come() -> None:
+    """Its observers are not run either; another action of it is."""
+    viewed = fact("e2", 2, type="ticket.viewed", page="home", fails=["tickets.apply"])
+    tables = run(FIRST, viewed, THIRD)
+    alone = run(FIRST, THIRD)
+    for name in set(tables) - {"pages"}:
+        assert tables.documents(name) == alone.documents(name)
+    assert tables.documents("pages")["acme:home"]["views"] == 1
+    assert tables.failures == [
+        Failure(viewed.key, "tickets.apply", "RuntimeError: told to fail in tickets.apply")
+    ]
+
+
+def test_a_failure_on_a_first_event_leaves_no_document() -> None:
+    """The next one finds nothing, as if it were the first."""
+    broken = fact("e1", 1, owner="ann", fails=["tickets.apply"])
+    assert everything(run(broken)) == everything(run())
+    assert everything(run(broken, SECOND)) == everything(run(SECOND))
+
+
+def test_where_an_observer_fails_those_below_it_are_not_run_and_its_siblings_are() -> None:
+    """The chain goes through it."""
+    broken = fact("e1", 1, fails=["owners.count"])
+    tables = run(broken, SECOND)
+    assert tables.documents("owners")["acme:nobody"]["changes"]["all"] == 1
+    assert tables.documents("tenants")["acme"]["changes"] == 1
+    assert tables.documents("seen")["acme"]["changes"] == 2
+    assert [failure[:2] for failure in tables.failures] == [(broken.key, "owners.count")]
+
+
+def test_an_observer_below_that_fails_takes_nothing_from_the_one_above() -> None:
+    """Only what follows is left out."""
+    tables = run(fact("e1", 1, add=1, fails=["tenants.count", "pages.count"]))
+    assert {name: len(tables[name]) for name in ("owners", "tenants", "seen")} == {
+        "owners": 1,
+        "tenants": 0,
+        "seen": 1,
+    }
+
+
+class Bare(State):
+    """Holds anything."""
+
+    value: Any = None
+
+
+def single(function: Callable[[Event], Any], key: str = "{tenant}") -> Action:
+    """A commutative action that calls this function."""
+
+    def count(event: Event) -> Update | None:
+        return function(event)  # type: ignore[no-any-return]
+
+    return action("sums.count", on="*", table="sums", key=key)(count)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error"),
+    [
+        pytest.param({"n": 1}, "HandlerFault: sums.count returned", id="no update"),
+        pytest.param(assign(n=1), "HandlerFault: sums.count assigns", id="an assignment"),
+        pytest.param(inc(tenant=1), "UpdateError: 'tenant' stands in both", id="the key's field"),
+        pytest.param(inc({"tenant.n": 1}), "UpdateError: 'tenant'", id="in the key's field"),
+        pytest.param(
+            maximum({"_sync.contributions": 1}), "UpdateError: '_sync.contr", id="the stamp"
+        ),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_result_that_cannot_be_used_is_a_failure(returned: Any, error: str, before: int) -> None:
+    """On a new document and on one that is there."""
+    count = single(lambda event: inc(n=1) if event.event_id == "e0" else returned)
+    tables = run(*[fact("e0")][:before], fact("e1", 1), handlers=(count,))
+    (failure,) = tables.failures
+    assert failure.error.startswith(error)
+    assert [doc["n"] for doc in tables.documents("sums").values()] == [1] * before
+
+
+def test_a_key_that_cannot_be_made_is_a_failure() -> None:
+    """Of a fold too; nothing was written."""
+    count = single(lambda _: inc(n=1), key="{tenant}:{payload.page}")
+
+    @action("bare.apply", on="*", table="bare", key="{tenant}:{payload.page}")
+    def apply_bare(_state: Bare | None, _event: Event) -> Bare:
+        return Bare()
+
+    tables = run(fact("e1"), handlers=(count, apply_bare))
+    assert [failure.handler for failure in tables.failures] == ["sums.count", "bare.apply"]
+    assert everything(tables) == {"sums": {}, "bare": {}, "bare_changes": {}}
+
+
+def test_a_document_that_cannot_take_an_update_stays_as_it_was() -> None:
+    """Its contributions are counted without it."""
+    updates = {"e1": maximum(n="text"), "e2": inc(a=1, n=1), "e3": maximum(n="u")}
+    count = single(lambda event: updates[event.event_id])
+    tables = run(*(fact(name, n) for n, name in enumerate(updates)), handlers=(count,))
+    assert tables.documents("sums")["acme"] == {
+        "_id": "acme",
+        "tenant": "acme",
+        "n": "u",
+        "_sync": {"contributions": 2, "event_at": NOON + timedelta(minutes=2)},
+    }
+    assert [failure.event for failure in tables.failures] == ["e2@acme/desk"]
+
+
+def test_an_update_that_says_nothing_makes_no_document() -> None:
+    """Nor does None."""
+    tables = run(fact("e1"), handlers=(single(lambda _: Update.nothing()),))
+    assert (len(tables["sums"]), tables.failures) == (0, [])
+
+
+@action("bare.apply", on="*", table="bare", key="{tenant}:{entity_id}")
+def apply_bare(state: Bare | None, event: Event) -> Any:
+    """The state is what the payload says, taken from `values`."""
+    returned = VALUES[event.payload["n"]]
+    seen.append(state)
+    return returned if event.payload.get("raw") else Bare(value=returned)
+
+
+seen: list[Any] = []
+VALUES: list[Any] = [
+    "text",
+    float("nan"),
+    2**63,
+    {"a": {1, 2}},
+    ("a", (NOON + timedelta(microseconds=1),)),
+    "\ud800",
+    None,
+]
+
+
+@pytest.mark.parametrize(("value", "raw"), [(1, 0), (2, 0), (3, 0), (5, 0), (0, 1), (6, 1)])
+def test_a_state_that_mongodb_cannot_hold_is_a_failure(value: int, raw: int) -> None:
+    """As is a fold that returns something else."""
+    tables = run(
+        fact("e1", 1, n=0),
+        fact("e2", 2, n=value, raw=raw),
+        fact("e3", 3, n=0),
+        handlers=(apply_bare,),
+    )
+    assert [failure.event for failure in tables.failures] == ["e2@acme/desk"]
+    assert [row["prev"] for row in tables.documents("bare_changes").values()] == [
+        None,
+        fact("e1", 1).order,
+    ]
+
+
+def test_a_handler_sees_the_state_in_the_form_that_mongodb_gives_back() -> None:
+    """Lists for tuples of no declared type, whole milliseconds."""
+    seen.clear()
+    tables = run(fact("e1", 1, n=4), fact("e2", 2, n=4), handlers=(apply_bare,))
+    assert seen == [None, Bare(value=["a", [NOON]])]
+    assert tables.documents("bare")["acme:T1"]["value"] == ["a", [NOON]]
+    (_, second) = tables.documents("bare_changes").values()
+    assert second["changed"] == {}
+
+
+def test_every_document_is_as_it_would_come_back_from_mongodb() -> None:
+    """Down to types."""
+    count = single(lambda _: inc(n=Decimal("1.50")) | maximum(at=NOON) | add_to_set(of=[{"a": 1}]))
+    events = [FIRST, SECOND, THIRD, fact("e4", 4, n=0)]
+    tables = run(*events, handlers=(apply_ticket, count_owner, count))
+    for documents in everything(tables).values():
+        for document in documents.values():
+            assert repr(as_stored(document)) == repr(document).replace(
+                "datetime.timezone.utc", "FixedOffset(datetime.timedelta(0), 'UTC')"
+            )
+
+
+def test_a_document_is_found_by_its_id_and_so_is_a_row() -> None:
+    """Also where ids hold the sign that joins them."""
+    events = [fact(f"e|{n}", n, entity_id=entity) for n in range(3) for entity in ("T|1", "T")]
+    tables = run(*(event.model_copy(update={"source": event.entity_id[-1]}) for event in events))
+    for name in tables:
+        for token, document in tables[name].entries():
+            assert tables[name].find(document["_id"]) == (token, document)
+        assert len(tables[name]) == len(tables.documents(name))
+        for absent in ("", "acme", "acme:T|", "acme:T|2024", "acme:T|1|z", "none|a|b"):
+            assert absent in tables.documents(name) or tables[name].find(absent) is None
+
+
+def test_names_that_an_item_goes_by_are_unique_in_its_table() -> None:
+    """A comparison ticks them off."""
+    events = [fact(f"e{n}", n % 2, entity_id=f"T{n % 3}") for n in range(9)]
+    tables = run(*events)
+    for name in tables:
+        tokens = [token for token, _ in tables[name].entries()]
+        assert len(set(tokens)) == len(tokens)
+
+
+def test_a_table_with_two_writers_holds_what_both_add() -> None:
+    """And is made with the fields of whoever comes first."""
+    other = action("more.count", on="*", table="sums", key="{tenant}")(lambda _event: inc(m=2))
+    tables = run(fact("e1"), fact("e2", 1), handlers=(single(lambda _: inc(n=1)), other))
+    (document,) = tables.documents("sums").values()
+    assert (document["n"], document["m"], document["_sync"]["contributions"]) == (2, 4, 4)
+
+
+def test_what_a_document_is_made_with_is_set_once() -> None:
+    """By the first event in order."""
+    count = single(lambda event: set_on_insert(by=event.event_id) | inc(n=1))
+    tables = run(fact("e2", 2), fact("e1", 1), handlers=(count,))
+    assert tables.documents("sums")["acme"]["by"] == "e1"
+
+
+def test_a_table_tells_by_which_operators_its_fields_came() -> None:
+    """At any depth; a comparison asks."""
+    tables = run(FIRST, SECOND, THIRD)
+    told = tables["owners"].operators
+    assert told is not None
+    assert {path: told(path) for path in ("changes.all", "most", "tags", "owner", "none")} == {
+        "changes.all": {"inc"},
+        "most": {"max"},
+        "tags": {"add_to_set"},
+        "owner": {"set_on_insert"},
+        "none": set(),
+    }
+    assert tables["tickets"].operators is tables["tickets_changes"].operators is None
+
+
+def test_an_action_of_an_unknown_kind_is_refused() -> None:
+    """Before any event is run."""
+    known = single(lambda _: None)
+    strange = Action(**{field.name: getattr(known, field.name) for field in fields(Action)})
+    with pytest.raises(UnknownHandler, match=r"sums\.count is of no kind"):
+        replay(Registry([strange]), [FIRST])
+
+
+def test_tables_of_handlers_that_saw_nothing_are_empty() -> None:
+    """Every table of the registry is there."""
+    tables = run()
+    assert set(tables) == set(Registry(ALL).tables())
+    assert {len(tables[name]) for name in tables} == {0}
+    assert len(tables) == 6
