@@ -32,8 +32,14 @@ class Settings(BaseSettings):
     """Modules or packages that declare handlers; a comma-separated list in the environment."""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """Worker processes that `pipeline up` starts."""
+    worker_memory_mib: Annotated[int, Field(ge=128)] = 512
+    """Resident memory, in MiB, above which a worker ends after its batch and starts anew."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a process that is told to end may take for what it has begun, until it is killed."""
     batch_size: Annotated[int, Field(ge=1, le=500)] = 500
     """Most events in one batch, and so in one transaction."""
+    max_pending: Annotated[int, Field(ge=1)] = 100_000
+    """Batches that may wait to be done; beyond that nothing is taken in."""
     max_payload_bytes: Annotated[int, Field(ge=1, le=15 * MEBIBYTE)] = 4 * MEBIBYTE
     """Largest payload accepted; MongoDB's own limit for a document is 16 MiB."""
     max_clock_skew: timedelta = timedelta(days=1)

@@ -9,7 +9,9 @@ from workers.embedded.errors import (
 )
 from workers.embedded.mongodb import EmbeddedMongo
 from workers.embedded.programs import MONGOD, REDIS_SERVER, Program
+from workers.embedded.proxy import Proxy
 from workers.embedded.redis import EmbeddedRedis
+from workers.embedded.replica_set import EmbeddedReplicaSet, Member
 from workers.embedded.server import EmbeddedServer
 
 __all__ = [
@@ -18,10 +20,13 @@ __all__ = [
     "EmbeddedError",
     "EmbeddedMongo",
     "EmbeddedRedis",
+    "EmbeddedReplicaSet",
     "EmbeddedServer",
     "FolderHeld",
+    "Member",
     "PortTaken",
     "Program",
+    "Proxy",
     "ServerFailed",
     "ServerMissing",
 ]

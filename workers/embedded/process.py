@@ -3,58 +3,36 @@
 import fcntl
 import os
 import random
+import signal
 import socket
 import subprocess
-import sys
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from workers.children import start_child
 from workers.embedded.errors import PortTaken, ServerFailed
 
 LOOPBACK = "127.0.0.1"
-LEASH = Path(__file__).with_name("leash.py")
-LOG_TAIL = 64 * 1024  # bytes of a log worth reading for a reason
 
 # Below every system's range for outgoing connections: a client that keeps knocking while its
 # server is down would otherwise get the server's own port one day, and connect to itself.
 PORTS = range(20_000, 32_000)
 
-# The kernel ties a server to the thread that started it, so a server asked for on a passing
-# thread is started by this one, which stays as long as the process.
-_keeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-keeper")
 
-
-def spawn(command: Sequence[str], *, log: Path, claim: int) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str], *, log: Path, claim: int, parting: signal.Signals = signal.SIGTERM
+) -> subprocess.Popen[bytes]:
     """Start a server that ends with this process.
-
-    It gets a session of its own, so Ctrl-C in the terminal reaches the pipeline and not its
-    servers, and the pipeline can drain while they still run.
 
     Args:
         command: Program and arguments.
         log: File for all its output; the last run's is kept beside it with `.1`.
         claim: Descriptor from `claim_folder`; the server keeps it open while it lives.
+        parting: Signal the server gets when this process has ended without stopping it.
     """
-
-    def start() -> subprocess.Popen[bytes]:
-        with log.open("wb") as output:
-            return subprocess.Popen(  # noqa: S603 (the caller found the program)
-                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=log.parent,
-                start_new_session=True,
-                pass_fds=(claim,),
-            )
-
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
-    if threading.current_thread() is threading.main_thread():
-        return start()
-    return _keeper.submit(start).result()
+    return start_child(command, log=log, parting=parting, folder=log.parent, keep=(claim,))
 
 
 def end(process: subprocess.Popen[bytes], *, patience: float) -> None:
@@ -132,11 +110,3 @@ def orphaned(pid: int, owner: int) -> bool:
     except OSError:
         return False
     return int(fields[1]) != owner
-
-
-def tail(log: Path) -> str:
-    """Return the end of a log, or nothing if there is none."""
-    try:
-        return log.read_bytes()[-LOG_TAIL:].decode(errors="replace")
-    except OSError:
-        return ""

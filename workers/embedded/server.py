@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -26,9 +27,9 @@ from workers.embedded.process import (
     orphaned,
     port_taken,
     spawn,
-    tail,
 )
 from workers.embedded.programs import Program
+from workers.tail import tail
 
 POLL = 0.02  # seconds between looks at a starting server
 STOP_PATIENCE = 60.0  # seconds a server may take to write its data before it is killed
@@ -69,6 +70,8 @@ class EmbeddedServer(ABC):
     label: ClassVar[str]
     folder_name: ClassVar[str]
     program: ClassVar[Program]
+    parting: ClassVar[signal.Signals] = signal.SIGTERM
+    """What ends the server when the process that started it is gone."""
 
     def __init__(self, data_dir: Path, *, port: int = 0, start_timeout: float = 60.0) -> None:
         self.folder = self._folder(data_dir)
@@ -105,6 +108,11 @@ class EmbeddedServer(ABC):
     def pid(self) -> int:
         """Process id of the server, or of the last one if it is down."""
         return self._known().pid
+
+    @property
+    def port(self) -> int:
+        """Port on loopback, also while the server is down."""
+        return self._known().port
 
     @property
     def owned(self) -> bool:
@@ -223,7 +231,9 @@ class EmbeddedServer(ABC):
         program = self.program.find()
         taken = PortTaken(f"No port was given to {self.label}.")
         for port in ports:
-            process = spawn(self._command(program, port), log=self.log, claim=claim)
+            process = spawn(
+                self._command(program, port), log=self.log, claim=claim, parting=self.parting
+            )
             try:
                 self._wait_for_answer(process, port, deadline)
                 self._settle(port, deadline)

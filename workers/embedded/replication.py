@@ -1,0 +1,117 @@
+"""Make running servers one replica set, and look at how it stands."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+
+from workers.embedded.errors import ServerFailed
+from workers.embedded.mongod import Document, direct
+from workers.embedded.process import LOOPBACK, listens
+from workers.embedded.server import POLL
+
+
+def settle(
+    servers: Mapping[int, Path],
+    name: str,
+    deadline: float,
+    settings: Mapping[str, int] | None = None,
+) -> None:
+    """Make servers one replica set whose members are just these, and wait until all are ready.
+
+    Args:
+        servers: Folder of each server, by port, in the order of the members.
+        name: Name of the replica set.
+        deadline: When to give up, on the monotonic clock.
+        settings: The set's settings, where they differ from MongoDB's own.
+
+    Raises:
+        ServerFailed: They do not become one in time, or one's data belongs to another set.
+    """
+    last: PyMongoError | None = None
+    configured = False
+    while time.monotonic() < deadline:
+        try:
+            configured = configured or _configure(servers, name, settings or {})
+            if ready(list(servers)):
+                return
+        except (ConnectionFailure, OperationFailure) as error:  # still reading its own set
+            last = error
+        time.sleep(POLL)
+    logs = " and ".join(str(folder / "server.log") for folder in servers.values())
+    raise ServerFailed(
+        f"MongoDB did not become primary in time ({last or 'no election'}): its log is {logs}."
+    )
+
+
+def ready(ports: Sequence[int]) -> bool:
+    """Tell whether one of the servers is primary and all others follow it.
+
+    Each of them must know that the majority has a write of this primary's term. A member of a
+    new set that does not could neither keep nor take back what it wrote if it were cut off now.
+    """
+    said = [greeting(port) for port in ports]
+    terms = [one["lastWrite"]["opTime"]["t"] for one in said if one.get("isWritablePrimary")]
+    return len(terms) == 1 and all(
+        (one.get("isWritablePrimary") or one.get("secondary"))
+        and one["lastWrite"].get("majorityOpTime", {}).get("t") == terms[0]
+        for one in said
+    )
+
+
+def greeting(port: int) -> Document:
+    """Return what a server says of itself and its set; empty for one that does not answer."""
+    if not listens(port):
+        return {}
+    with direct(port) as client:
+        try:
+            return dict(client.admin.command("hello"))
+        except PyMongoError:
+            return {}
+
+
+def _configure(servers: Mapping[int, Path], name: str, settings: Mapping[str, int]) -> bool:
+    """Write down who belongs to the set, unless that is what its servers know already.
+
+    The clients used here have learned that a server knows no sessions; they are closed, and
+    callers make their own.
+    """
+    stored = {port: config for port in servers if (config := _stored(port)) is not None}
+    for port, config in stored.items():
+        if config["_id"] != name:
+            raise ServerFailed(
+                f"The data in {servers[port]} belongs to the replica set {config['_id']!r}, not "
+                f"{name!r}: use that name, or name another folder with PIPELINE_DATA_DIR."
+            )
+    hosts = [f"{LOOPBACK}:{port}" for port in servers]
+    if not stored:
+        members: list[Document] = [{"_id": n, "host": host} for n, host in enumerate(hosts)]
+        config = {"_id": name, "members": members, "settings": dict(settings)}
+        _administer(next(iter(servers)), "replSetInitiate", config)
+        return True
+    newest = max(stored, key=lambda port: (stored[port]["version"], stored[port]["term"]))
+    config = stored[newest]
+    if [member["host"] for member in config["members"]] != hosts:
+        # The last ports are taken, so members have moved, and cannot agree where they don't meet.
+        known: list[Document] = [*config["members"], *({} for _ in hosts)]
+        config["members"] = [
+            {**old, "_id": n, "host": host}
+            for n, (old, host) in enumerate(zip(known, hosts, strict=False))
+        ]
+        config["settings"] |= settings
+        config["version"] += 1
+        _administer(newest, "replSetReconfig", config, force=True)
+    return True
+
+
+def _stored(port: int) -> Document | None:
+    """Read what a server knows of its set; None for one that knows nothing yet."""
+    with direct(port) as client:
+        return client.local["system.replset"].find_one()
+
+
+def _administer(port: int, command: str, config: Document, **options: Any) -> None:
+    with direct(port) as client:
+        client.admin.command(command, config, **options)
