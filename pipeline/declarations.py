@@ -55,25 +55,11 @@ class Handler:
 
 @dataclass(frozen=True, eq=False)
 class Action(Handler):
-    """A handler that an event reaches first, and that must be accounted for.
-
-    Attributes:
-        on: patterns of event types.
-        ordered: whether the events of one document wait for those submitted before them.
-    """
+    """A handler that an event reaches first, and that must be accounted for."""
 
     on: tuple[str, ...]
-    ordered: bool
 
     lane: ClassVar[Lane] = Lane.ACTIONS
-
-    def lock(self, event: Event) -> str:
-        """The id that a run with this event locks: that of the document it touches.
-
-        Raises:
-            Exception: the event lacks what the key is made of.
-        """
-        return f"{self.table}:{self.key(event)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +74,20 @@ class Fold(Action):
     Attributes:
         state: the model of the state.
         history: the temporal table that keeps every change.
+        ordered: whether the events of one document wait for those submitted before them.
     """
 
     state: type[State]
     history: str
+    ordered: bool
+
+    def lock(self, event: Event) -> str:
+        """The id that a run with this event locks: that of the document it touches.
+
+        Raises:
+            Exception: the event lacks what the key is made of.
+        """
+        return f"{self.table}:{self.key(event)}"
 
     @property
     def root(self) -> Fold:
@@ -134,7 +130,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         history: the temporal table of a fold; `<table>_changes` unless named.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
-        ordered: let the events of a document wait for those that were submitted before
+        ordered: for a fold, let the events of a document wait for those that were submitted before
             them, as well as Redis can keep that order. Results don't need it: a late event
             heals. It saves the healing where a source sends in order.
 
@@ -145,13 +141,13 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
     def declare(function: Callable[..., Any]) -> Action:
         _check_names(name, table)
         state = _fold_state(name, function)
-        if state is None and history is not None:
-            raise DeclarationError(f"{name}: only a fold, (state, event) -> state, has a history")
+        if state is None and (history is not None or ordered):
+            raise DeclarationError(
+                f"{name}: only a fold, (state, event) -> state, has a history or keeps an order"
+            )
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         if state is None:
-            return Commutative(
-                name, function, table, template, max_attempts, backoff, types, ordered
-            )
+            return Commutative(name, function, table, template, max_attempts, backoff, types)
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
@@ -164,9 +160,9 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
             max_attempts,
             backoff,
             types,
-            ordered,
             state,
             temporal,
+            ordered,
         )
 
     return declare

@@ -14,9 +14,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pipeline.clock import Clock
-from pipeline.declarations import Action
+from pipeline.declarations import Fold
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
+from pipeline.intake import Gate
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, Records, Store, Taken
@@ -84,6 +85,7 @@ class Dispatcher:
         self._settings = settings
         self._enqueue = enqueue
         self._enlist = enlist
+        self._gate = Gate(store.records.batches.count_pending, clock, settings.max_pending)
 
     def submit(self, events: Sequence[Event]) -> Receipt:
         """Make events durable and start their chains.
@@ -92,12 +94,14 @@ class Dispatcher:
         can't be accepted are in the receipt with their reason and hold up no other.
 
         Raises:
+            Overloaded: too much waits to be done; none of the events is stored.
             Unavailable: MongoDB did not answer in time. Events of the receipt's earlier
                 batches may be stored; sending all of them again is harmless.
         """
         receipt = Receipt()
-        for part in self._parts(events, receipt):
-            self._submit_batch(part, receipt)
+        with self._gate.admitted():
+            for part in self._parts(events, receipt):
+                self._submit_batch(part, receipt)
         return receipt
 
     def _parts(self, events: Sequence[Event], receipt: Receipt) -> list[list[Encoded]]:
@@ -145,7 +149,7 @@ class Dispatcher:
         lines: dict[str, list[str]] = {}
         for batch in batches:
             handler = self._registry.handler(batch.handler)
-            if isinstance(handler, Action) and handler.ordered:
+            if isinstance(handler, Fold) and handler.ordered:
                 wanted = set(batch.events)
                 lines[batch.id] = _locks(handler, [e for e, _ in part if e.key in wanted])
         return lines
@@ -192,7 +196,7 @@ class Dispatcher:
         return [Batch.of(name, events, lanes[name]) for name, events in keys.items()]
 
 
-def _locks(action: Action, events: Sequence[Event]) -> list[str]:
+def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
     """The ids that these events lock; one whose key can't be made fails in its handler."""
     found: dict[str, None] = {}
     for event in events:

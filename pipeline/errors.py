@@ -9,6 +9,7 @@
      ├── NotFound              nothing is stored under that id
      ├── WorkerDied            workers died while they ran the event
      ├── JobRefused            a job is none of the pipeline's
+     ├── Overloaded            more waits to be done than may; nothing was stored
      └── Unavailable           a server did not answer within the time allowed
 
 The docstring is the default message; what went wrong stays in attributes.
@@ -64,6 +65,18 @@ class WorkerDied(PipelineError):
 
 class JobRefused(PipelineError):
     """The job is none of the pipeline's."""
+
+
+class Overloaded(PipelineError):
+    """More waits to be done than may; nothing was stored. Send again later.
+
+    Attributes:
+        retry_after: seconds after which it is worth trying again.
+    """
+
+    def __init__(self, message: str | None = None, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(PipelineError):

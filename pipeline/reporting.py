@@ -1,17 +1,22 @@
-"""What RQ is told of a run's outcome."""
+"""What RQ is told of a run's outcome, and of events that wait after a failure."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pipeline.executor import Outcome
 from pipeline.queue import Report, Shelved
+from pipeline.store import Batch, LedgerRow
 
 
 def report(outcome: Outcome) -> Report:
     """What to enqueue, and what to show in the registries of scheduled and failed jobs."""
-    shelved = []
-    for failed in outcome.failures:
-        if failed.pending:
-            error = failed.row.error or {}
-            cause = error.get("traceback") or f"{error.get('type')}: {error.get('message')}"
-            shelved.append(Shelved(failed.batch, failed.due_at, cause))
-    return Report(outcome.following, shelved)
+    failures = [failed for failed in outcome.failures if failed.pending]
+    return Report(outcome.following, [shelved(f.batch, f.due_at, f.row) for f in failures])
+
+
+def shelved(batch: Batch, due_at: datetime | None, row: LedgerRow) -> Shelved:
+    """How RQ shows the batch of one event that waits, with what its ledger row says."""
+    error = row.error or {}
+    cause = error.get("traceback") or f"{error.get('type')}: {error.get('message')}"
+    return Shelved(batch, due_at, cause)

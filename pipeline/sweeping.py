@@ -3,12 +3,13 @@
 MongoDB says what is to be done (the outbox), Redis what is being done about it. What is
 pending and overdue, but neither queued nor running, was lost on the way (a worker killed,
 Redis wiped, an enqueue that failed) or has waited out its backoff; it is enqueued again.
-Doing so once too often is harmless, since a batch is claimed in its own transaction.
+Doing so once too often is harmless, since a batch is claimed in its own transaction. What
+waits for a moment or a person is at least shown by RQ, so that is put right as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -22,7 +23,8 @@ from pipeline.queue import Heartbeats, JobQueue
 from pipeline.registry import Registry
 from pipeline.reporting import report
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.shelving import Shelver
+from pipeline.store import Batch, Store
 
 PASS_LIMIT: Final = 2000
 """Most batches looked at in one pass; the next pass goes on."""
@@ -38,11 +40,13 @@ class Sweep:
         due: overdue batches looked at.
         enqueued: those that had no job, and have one now.
         deaths: batches that a worker died of.
+        shown: batches that wait after a failure, which RQ's registries show again.
     """
 
     due: int = 0
     enqueued: int = 0
     deaths: int = 0
+    shown: int = 0
 
 
 class Sweeper:
@@ -72,6 +76,7 @@ class Sweeper:
         self._heartbeats = heartbeats
         self._clock = clock
         self._settings = settings
+        self._shelver = Shelver(store, queue, clock)
 
     def sweep(self) -> Sweep:
         """One pass.
@@ -83,16 +88,21 @@ class Sweeper:
         running = self._heartbeats.running()
         deaths = self._rescue(running.keys())
         due = self._store.records.batches.due(self._clock.now(), PASS_LIMIT)
+        missing = self._enqueue(due, {job for jobs in running.values() for job in jobs})
+        # After that, so that what is due now is not shown as if it still waited.
+        return Sweep(len(due), missing, deaths, self._shelver.look())
+
+    def _enqueue(self, due: Sequence[Batch], live: set[str]) -> int:
+        """Enqueue what no job stands for, and look at all of it again later; how many."""
         if not due:
-            return Sweep(deaths=deaths)
-        live = {job for jobs in running.values() for job in jobs}
+            return 0
         missing = self._queue.missing(due, live)
-        if self._queue.enqueue(missing):
+        if self._queue.put_back(missing):
             again = self._clock.now() + timedelta(seconds=self._settings.rescue_after)
             self._store.records.batches.postpone([batch.id for batch in due], again)
         if missing:
             log.info("batches_enqueued_again", due=len(due), enqueued=len(missing))
-        return Sweep(len(due), len(missing), deaths)
+        return len(missing)
 
     def _rescue(self, live: Collection[str]) -> int:
         """Decide how batches go on whose workers died, and tell Redis."""

@@ -11,15 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
 from pipeline.clock import Clock
 from pipeline.dispatch import Dispatcher, Receipt
-from pipeline.errors import EventRejected
+from pipeline.errors import EventRejected, Overloaded
 from pipeline.event import Event, parse_event
 from pipeline.settings import Settings
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a line may be longer than the largest payload: JSON may write a byte as six."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def ingest(
     pending: list[tuple[int, Event]] = []
 
     def flush() -> None:
-        receipt = dispatcher.submit([event for _, event in pending])
+        receipt = _patiently(dispatcher, [event for _, event in pending])
         numbers = {id(event): number for number, event in pending}
         for event, rejection in receipt.rejected:
             on_bad_line(BadLine(numbers[id(event)], str(rejection)))
@@ -107,6 +112,26 @@ def ingest(
             flush()
     total.seconds = clock.monotonic() - started
     return total
+
+
+def _patiently(dispatcher: Dispatcher, events: list[Event]) -> Receipt:
+    """Submit, waiting as long as there is no room: a file can wait, and a pipe's writer does."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type(Overloaded), wait=_as_told, before_sleep=_tell
+    ):
+        with attempt:
+            return dispatcher.submit(events)
+    raise AssertionError("tenacity ends by returning or raising")
+
+
+def _as_told(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.retry_after if isinstance(error, Overloaded) else 0.0
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("intake_waits", reason=str(error), attempt=state.attempt_number)
 
 
 def _lines(stream: IO[bytes], longest: int) -> Iterator[tuple[int, bytes | BadLine]]:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from typing import Final
 
 import structlog
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from pipeline.errors import Unavailable
+from pipeline.locks import Lease, Locks
 from pipeline.sweeping import Sweeper
-from workers.bootstrap import Application
+from workers.bootstrap import Application, process_name
+
+LEADER: Final = "sweeper"
+SHORTEST_TERM: Final = 5.0
+"""Seconds after which another sweeper takes over from one that was killed."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +31,44 @@ def run(app: Application) -> None:
     parent = os.getppid()
     sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
     log.info("sweeper_started")
+    leader = _Leader(app.locks, process_name("sweeper"), app.settings.sweep_interval)
     while not stop.wait(app.settings.sweep_interval) and os.getppid() == parent:
         try:
-            sweeper.sweep()
+            if leader.leads():
+                sweeper.sweep()
         except (RedisError, PyMongoError, Unavailable) as error:
             log.warning("sweep_failed", error=str(error)[:300])
+    leader.resign()
     log.info("sweeper_stopped")
+
+
+class _Leader:
+    """One sweeper of several sweeps: the one that holds the lease; the others stand by.
+
+    Two at once would do no harm, only the work twice.
+    """
+
+    def __init__(self, locks: Locks, name: str, interval: float) -> None:
+        self._locks = locks
+        self._name = name
+        self._ttl_ms = int(max(SHORTEST_TERM, 3 * interval) * 1000)
+        self._lease: Lease | None = None
+        self._led = False
+
+    def leads(self) -> bool:
+        """Whether we hold the lease now, which this prolongs.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        self._lease = self._locks.take([LEADER], self._name, ttl_ms=self._ttl_ms)
+        leads = not self._lease.busy
+        if leads != self._led:
+            log.info("sweeper_leads" if leads else "sweeper_stands_by", now=leads)
+            self._led = leads
+        return leads
+
+    def resign(self) -> None:
+        """Let another sweeper begin at once."""
+        if self._lease is not None and self._led:
+            self._locks.release(self._lease)

@@ -63,7 +63,7 @@ class Executor:
         clock: wall and monotonic time.
         settings: limits.
         worker: who we are in the ledger.
-        locking: takes leases on the ids of actions; None takes none.
+        locking: takes leases on the ids of folds; None takes none.
         hooks: who is told of the steps of a run.
     """
 
@@ -118,14 +118,16 @@ class Executor:
             handlers=self._watched(handlers, batches),
             batches=batches,
             started_at=self._clock.now(),
-            seen=self._load(batches),
+            seen=self._store.read(lambda records: self._load(records, batches)),
             doubtful=any(batch.attempt for batch in batches),
         )
         if all(isinstance(handler, Observer) for handler in handlers):
             # If what observers read changes before we commit, the change has written their
             # ledger rows, and inserting ours fails. So the transaction that holds the hot
             # documents is short.
-            course.ahead = self._plan(self._store.records, course.handlers, course.seen)
+            course.ahead = self._store.read(
+                lambda records: self._plan(records, course.handlers, course.seen)
+            )
         self._pass(Step.LOADED)
         return course
 
@@ -144,7 +146,7 @@ class Executor:
 
         return [replace(handler, function=watched(handler.function)) for handler in handlers]
 
-    def _load(self, batches: Sequence[Batch]) -> Seen:
+    def _load(self, tx: Records, batches: Sequence[Batch]) -> Seen:
         """The events, which never change, and the changes that are remembered."""
         records: dict[str, EventRecord] = {}
         transitions: dict[str, Any] = {}
@@ -156,7 +158,7 @@ class Executor:
                     transitions.setdefault(root, {}).update(changes)
         missing = [e for batch in batches for e in batch.events if e not in records]
         if missing:
-            records |= self._store.records.events.load(missing)
+            records |= tx.events.load(missing)
         return Seen(records, transitions)
 
     def _run(self, course: Course) -> Outcome:

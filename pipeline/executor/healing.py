@@ -8,6 +8,11 @@ computed again from all contributions.
 An observer that has not run yet for such an event is run here and now. Were it left to its
 own job, that job could have read the row before it changed and commit after us, and neither
 transaction would notice; writing the same ledger row makes one of the two undo itself.
+That holds while its turn can come: it can't where the observer before it has never had an
+effect and has none now, and then it is left alone.
+
+A row that a person discarded stays discarded. One that is in trouble and fails again keeps
+its state and its attempts, since its own batch waits for a moment or for a person.
 """
 
 from __future__ import annotations
@@ -24,8 +29,8 @@ from pipeline.executor.outcome import Failure
 from pipeline.executor.plan import Contested, Result, Run
 from pipeline.registry import Registry
 from pipeline.settings import Settings
-from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
-from pipeline.store.ledger import FINAL, row_id
+from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
+from pipeline.store.ledger import FINAL, WITH_EFFECT, row_id
 from pipeline.tables import Document
 from pipeline.temporal import Row
 from pipeline.updates import Update, set_on_insert
@@ -67,6 +72,8 @@ class Healer:
         self._run = run
         self._rows: list[LedgerRow] = []
         self._failures: list[Failure] = []
+        self._halted: set[tuple[str, str]] = set()
+        self._relieved: list[Batch] = []
         self._corrections: dict[str, dict[str, _Correction]] = defaultdict(dict)
 
     def heal(self, affected: Sequence[Row], known: Mapping[str, EventRecord]) -> None:
@@ -87,6 +94,10 @@ class Healer:
                 # The sweeper enqueues it when it is due.
                 created_at = self._run.write_at
                 self._tx.batches.add([failed.batch], created_at=created_at, due_at=failed.due_at)
+        # Nobody would run the batches of dead letters that are none any more: once run, they
+        # find that all is done, and are neither pending nor shown by RQ.
+        now = self._run.write_at
+        self._tx.batches.requeue(self._relieved, created_at=now, due_at=now)
         for table, corrections in self._corrections.items():
             self._write(table, corrections)
 
@@ -95,6 +106,10 @@ class Healer:
     ) -> None:
         """Find the new contribution of one event, and what differs from the old one."""
         stood = had.get(row_id(row.event, observer.name))
+        orphan = stood is None and (observer.after.name, row.event) in self._halted
+        if orphan or (stood is not None and stood.discarded):
+            self._halted.add((observer.name, row.event))
+            return
         old = NOTHING
         if stood is not None and stood.state in FINAL:
             old = Contribution(stood.key, stood.wrote)
@@ -102,11 +117,14 @@ class Healer:
             new = contribution(observer, row.transition, record.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             new = NOTHING
-            self._refuse(observer, record, error)
+            self._refuse(observer, record, stood, error)
         else:
             if stood is not None and new[:2] == old[:2] and stood.state in FINAL:
                 return
             self._record(observer, record, stood, new)
+        dead = LedgerState.DEAD
+        if stood is not None and stood.state is dead and self._rows[-1].state is not dead:
+            self._relieved.append(Batch.of(observer.name, [row.event], observer.lane))
         self._correct(observer, record, old, new)
 
     def _record(
@@ -119,8 +137,19 @@ class Healer:
             state = LedgerState.DONE if key else LedgerState.SKIPPED
             self._rows.append(self._run.row(observer, record, Result(state, key, wrote)))
 
-    def _refuse(self, observer: Observer, record: EventRecord, error: Exception) -> None:
+    def _refuse(
+        self,
+        observer: Observer,
+        record: EventRecord,
+        stood: LedgerRow | None,
+        error: Exception,
+    ) -> None:
         failed = failure(observer, record, error, self._run, "heal", self._settings)
+        if stood is None or stood.state not in WITH_EFFECT:
+            self._halted.add((observer.name, record.event.key))
+        if stood is not None and stood.state not in FINAL and failed.pending:
+            self._rows.append(failed.row._replace(state=stood.state, attempt=stood.attempt))
+            return
         self._rows.append(failed.row)
         self._failures.append(failed)
 

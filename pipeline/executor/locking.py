@@ -1,4 +1,4 @@
-"""Leases on the documents that a run of an action writes.
+"""Leases on the documents that a run of a fold writes.
 
 They keep two workers from folding the same document at once, which one of them would do in
 vain, and keep the order of the queue where a handler asks for it. Correctness does not
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from pipeline.declarations import Action, Handler
+from pipeline.declarations import Fold, Handler
 from pipeline.errors import Unavailable
 from pipeline.locks import Keeper, Lease, LockPolicy, Locks, PolicyWatch, WhenBusy
 from pipeline.store import Batch, EventRecord
@@ -77,9 +77,9 @@ class Locking:
         floor: int,
     ) -> Iterator[Grip]:
         """Hold the ids of these batches, as far as they are free, within the block."""
-        if not isinstance(handlers[0], Action):
-            # Observers add up: their order can't matter, and a total that every event of a
-            # tenant touches would be held all the time.
+        if not isinstance(handlers[0], Fold):
+            # What adds up needs no order, and a total that every event of a tenant touches
+            # would be held all the time.
             yield Grip()
             return
         grip = Grip()
@@ -109,7 +109,7 @@ class Locking:
         self, handler: Handler, batches: Sequence[Batch], events: Mapping[str, EventRecord]
     ) -> None:
         """Leave the lines of ids that the batches stood in."""
-        if isinstance(handler, Action) and handler.ordered:
+        if isinstance(handler, Fold) and handler.ordered:
             for batch in batches:
                 keys = _keys(handler, batch, events)
                 self._locks.leave(batch.id, set(keys.values()))
@@ -118,13 +118,13 @@ class Locking:
         self, handler: Handler, batch: Batch, rest: Batch, events: Mapping[str, EventRecord]
     ) -> None:
         """Let the part of a batch that is put off keep its turn."""
-        if isinstance(handler, Action) and handler.ordered:
+        if isinstance(handler, Fold) and handler.ordered:
             keys = _keys(handler, rest, events)
             self._locks.hand_on(batch.id, rest.id, set(keys.values()))
 
     def _take(
         self,
-        handler: Action,
+        handler: Fold,
         batches: Sequence[Batch],
         records: Mapping[str, EventRecord],
         floor: int,
@@ -154,7 +154,7 @@ class Locking:
                 grip.busy |= {event for event, key in keys.items() if key in lease.busy}
 
 
-def _keys(handler: Action, batch: Batch, records: Mapping[str, EventRecord]) -> Keys:
+def _keys(handler: Fold, batch: Batch, records: Mapping[str, EventRecord]) -> Keys:
     """The locks of a batch's events; an event without a key is left to fail in its handler."""
     keys: Keys = {}
     for event in batch.events:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
+from rq.results import get_key as results_key
 from rq.serializers import JSONSerializer
 
 from pipeline.declarations import Lane
@@ -21,8 +22,14 @@ from pipeline.errors import Unavailable
 from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
 from pipeline.store import Batch
 
+OLDEST: Final = (6, 2)
+"""The oldest Redis that has all commands we use."""
+
 LISTED: Final = 20_000
 """Longest queue whose list is read whole to see which jobs are in it."""
+
+SHELVES: Final = "pipeline:shelves"
+"""A key that time or a wipe removes."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +38,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
     """A connection whose address is checked at once.
 
     Raises:
-        Unavailable: nothing answers there, or it refuses us.
+        Unavailable: nothing answers there, it refuses us, or it can't be used; the message
+            says which, and what to do.
     """
 
     def client() -> Redis:
@@ -46,10 +54,28 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
         # A client of its own: a worker waits for jobs longer than this timeout, and RQ raises
         # it only for connections that are made later on.
         with client() as probe:
-            probe.ping()
+            reason = unfit(probe.info("server") | probe.info("replication"))
+    except AuthenticationError as error:
+        raise Unavailable(f"Redis refuses us: {error}. Correct PIPELINE_REDIS_URL") from None
     except RedisError as error:
         raise Unavailable(f"Redis does not answer within {timeout_seconds} s: {error}") from None
+    if reason:
+        raise Unavailable(reason)
     return client()
+
+
+def unfit(said: Mapping[str, Any]) -> str | None:
+    """Why a Redis that says this of itself can't be used, if so."""
+    version = str(said.get("redis_version", ""))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST:
+        return f"this Redis is version {version}; {OLDEST[0]}.{OLDEST[1]} or newer is needed"
+    if said.get("role") == "slave":
+        return (
+            f"this Redis is a read-only replica of {said.get('master_host')}; "
+            f"name the primary in PIPELINE_REDIS_URL"
+        )
+    return None
 
 
 class JobQueue:
@@ -70,14 +96,39 @@ class JobQueue:
             return True
         return self.tell(Report(following=batches))
 
+    def put_back(self, batches: Sequence[Batch]) -> bool:
+        """Enqueue batches that may be on a shelf, and take them off it; as `enqueue` else."""
+
+        def add(pipe: Pipeline) -> None:
+            self._clear([batch.id for batch in batches], pipe)
+            self._add(batches, pipe)
+
+        return self._send(add, len(batches)) if batches else True
+
+    def take_off(self, batches: Sequence[str]) -> bool:
+        """Show these batches on no shelf any more, and forget their jobs.
+
+        Returns:
+            False where Redis did not take it: then they are shown until Redis forgets them.
+        """
+
+        def remove(pipe: Pipeline) -> None:
+            self._clear(batches, pipe)
+            pipe.delete(*map(Job.key_for, batches), *map(results_key, batches))
+
+        return self._send(remove, len(batches)) if batches else True
+
     def tell(self, report: Report) -> bool:
         """Enqueue and shelve in one round trip; False where Redis did not take it."""
+        return self._send(lambda pipe: self.add_report(report, pipe), len(report.following))
+
+    def _send(self, add: Callable[[Pipeline], None], batches: int) -> bool:
         try:
             with self._connection.pipeline(transaction=False) as pipe:
-                self.add_report(report, pipe)
+                add(pipe)
                 pipe.execute()
         except RedisError as error:
-            log.warning("enqueue_failed", batches=len(report.following), error=str(error))
+            log.warning("enqueue_failed", batches=batches, error=str(error))
             return False
         return True
 
@@ -93,6 +144,12 @@ class JobQueue:
                 for shelf in (FailedJobRegistry(queue=queue), _scheduled(queue)):
                     pipe.zrem(shelf.key, batch.id)
             queue.enqueue_many([job_data(batch)], pipeline=pipe)
+
+    def _clear(self, batches: Sequence[str], pipe: Pipeline) -> None:
+        """Take batches off all shelves."""
+        for queue in self._lanes.values():
+            for shelf in (FailedJobRegistry(queue=queue), _scheduled(queue)):
+                pipe.zrem(shelf.key, *batches)
 
     def _shelve(self, shelved: Sequence[Shelved], pipe: Pipeline) -> None:
         """Show batches in RQ's registries while they wait: scheduled, or failed for good.
@@ -131,6 +188,19 @@ class JobQueue:
             else:
                 listed |= set(queue.get_job_ids())
         return [b for b in batches if b.id not in listed and b.id not in live]
+
+    def unknown(self, batches: Sequence[str]) -> list[str]:
+        """Which of these Redis holds no job of, waiting, running, shelved or just done."""
+        there = self._exist(batches) if batches else []
+        return [batch for batch, known in zip(batches, there, strict=True) if not known]
+
+    def note_of_shelves(self) -> str:
+        """What was noted of the shelves last; empty after its time, and after a wipe."""
+        return text(self._connection.get(SHELVES) or "")
+
+    def note_shelves(self, note: str, seconds: int) -> None:
+        """Note something of the shelves for so many seconds, unless Redis is wiped."""
+        self._connection.set(SHELVES, note, ex=seconds)
 
     def lengths(self) -> dict[str, int]:
         """Jobs waiting in each lane."""

@@ -16,6 +16,8 @@ import structlog
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSlow
 from rq import Queue
 from rq.exceptions import DequeueTimeout
 from rq.executions import Execution
@@ -132,7 +134,7 @@ class BatchWorker(SimpleWorker):
             except DequeueTimeout:
                 if max_idle_time is not None:
                     return None
-            except RedisAway as error:
+            except (RedisAway, RedisSlow) as error:
                 log.warning("redis_away", error=str(error)[:300])
                 time.sleep(PAUSE_SECONDS)
             else:
@@ -199,7 +201,7 @@ class BatchWorker(SimpleWorker):
             self.set_current_job_id(jobs[0].id, pipeline=pipe)
             self.heartbeat(seconds, pipeline=pipe)
             self._heartbeats.beat(self.name, self.running, pipe)
-            pipe.execute()
+            _tell(pipe, "started")
         return executions
 
     def _say_ended(
@@ -234,12 +236,23 @@ class BatchWorker(SimpleWorker):
             self.set_current_job_id(None, pipeline=pipe)
             self.set_state(WorkerStatus.IDLE, pipeline=pipe)
             self._heartbeats.beat(self.name, (), pipe)
-            pipe.execute()
+            _tell(pipe, "ended")
 
     def _say_finished(self, job: Job, pipe: Pipeline) -> None:
         job._result = None  # noqa: SLF001
         job._handle_success(RESULT_SECONDS, pipeline=pipe, worker_name=self.name)  # noqa: SLF001
         job.cleanup(RESULT_SECONDS, pipeline=pipe, remove_from_queue=False)
+
+
+def _tell(pipe: Pipeline, what: str) -> None:
+    """Send what Redis should know; one that is away or full does not stop the work.
+
+    What MongoDB holds is enough: the sweeper enqueues what could not be enqueued here.
+    """
+    try:
+        pipe.execute()
+    except RedisError as error:
+        log.warning("redis_not_told", what=what, error=str(error)[:300])
 
 
 def _text(part: Any) -> str:

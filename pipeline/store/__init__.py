@@ -9,6 +9,7 @@ from pipeline.store.client import Records, Store, connect
 from pipeline.store.commands import Outdated, Taken
 from pipeline.store.events import EventRecord
 from pipeline.store.ledger import LedgerRow, LedgerState
+from pipeline.store.trouble import Place, Tally, Where
 
 __all__ = [
     "Batch",
@@ -16,9 +17,12 @@ __all__ = [
     "LedgerRow",
     "LedgerState",
     "Outdated",
+    "Place",
     "Records",
     "RunRecord",
     "Store",
     "Taken",
+    "Tally",
+    "Where",
     "connect",
 ]

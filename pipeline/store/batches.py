@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, Self
@@ -21,7 +21,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from pipeline.event import EARLIEST
-from pipeline.store.commands import Outdated, insert, update
+from pipeline.store.commands import SCANNED, Outdated, insert, update
 
 INDEXES: Final = {
     # Prevents a scan of all that was ever run at each pass of the sweeper. Done batches and
@@ -72,6 +72,9 @@ class RunRecord:
         """The record as fields of the batch."""
         fields = asdict(self)
         return {name: value for name, value in fields.items() if value is not None}
+
+
+_LAST_RUN: Final = {field.name: f"${field.name}" for field in fields(RunRecord)}
 
 
 def batch_id(handler: str, events: Sequence[str]) -> str:
@@ -163,6 +166,29 @@ class Batches:
         cursor = self._batches.find({"due_at": {"$lte": now}}, session=self._session)
         return [_batch(doc) for doc in cursor.sort("due_at", ASCENDING).limit(limit)]
 
+    def waiting(self, batches: Collection[str]) -> dict[str, tuple[Batch, datetime | None]]:
+        """Those that are not done, by id, and when they are due; dead letters never are."""
+        found = self._batches.find(
+            {"_id": {"$in": list(batches)}, "done": False}, session=self._session
+        )
+        return {doc["_id"]: (_batch(doc), doc.get("due_at")) for doc in found}
+
+    def requeue(self, batches: Sequence[Batch], *, created_at: datetime, due_at: datetime) -> None:
+        """Make batches pending with the attempts and deaths they are given with, and due.
+
+        Matches by id, whatever the batch stands as; absent it is added. A run of it at the
+        same time conflicts, and one of the two transactions is run again.
+        """
+        update(self._batches, [_renewal(b, created_at, due_at) for b in batches], self._session)
+
+    def close(self, batches: Collection[str]) -> None:
+        """Mark pending batches done without a run; who ran them last stays on record."""
+        self._batches.update_many(
+            {"_id": {"$in": list(batches)}, "done": False},
+            {"$set": {"done": True}, "$unset": {"due_at": "", "events": "", "deaths": ""}},
+            session=self._session,
+        )
+
     def postpone(self, batches: Collection[str], due_at: datetime) -> None:
         """Look at these again later; those done meanwhile stay done."""
         self._batches.update_many(
@@ -180,6 +206,16 @@ class Batches:
         )
         return {doc.pop("_id"): RunRecord(**doc) for doc in found}
 
+    def every_run(self) -> dict[str, RunRecord]:
+        """Who ran each batch that was run, by id; a full pass, for verification."""
+        fields = {"worker": 1, "read_at": 1, "locked_at": 1, "fence": 1}
+        found = self._batches.find({"_id": {"$gt": ""}}, fields, session=self._session)
+        return {
+            doc.pop("_id"): RunRecord(**doc)
+            for doc in found.sort("_id", ASCENDING).batch_size(SCANNED)
+            if "worker" in doc
+        }
+
     def backlog(self) -> dict[str, tuple[int, int]]:
         """Batches and events still to be done, by handler; dead letters not counted."""
         groups = self._batches.aggregate(
@@ -196,6 +232,11 @@ class Batches:
             session=self._session,
         )
         return {row["_id"]: (row["batches"], row["events"]) for row in groups}
+
+    def count_pending(self, limit: int) -> int:
+        """How many batches are still to be done, dead letters aside, counted up to a limit."""
+        waiting = {"due_at": {"$gte": EARLIEST}}
+        return self._batches.count_documents(waiting, limit=limit, session=self._session)
 
     def idle(self) -> bool:
         """Whether nothing is left to be done, dead letters aside."""
@@ -221,10 +262,20 @@ def _pending(batch: Batch, created_at: datetime, due_at: datetime | None) -> dic
 
 
 def _addition(batch: Batch, created_at: datetime, due_at: datetime | None) -> dict[str, Any]:
-    """The statement that makes a batch pending unless it is."""
-    pending = {"$literal": _pending(batch, created_at, due_at)}
+    """The statement that makes a batch pending unless it is; who ran it last is kept."""
+    pending = {"$mergeObjects": [_LAST_RUN, {"$literal": _pending(batch, created_at, due_at)}]}
     kept = {"$cond": [{"$ne": ["$done", False]}, pending, "$$ROOT"]}
     return {"q": {"_id": batch.id}, "u": [{"$replaceWith": kept}], "upsert": True}
+
+
+def _renewal(batch: Batch, created_at: datetime, due_at: datetime) -> dict[str, Any]:
+    """The statement that makes a batch pending whether or not it is."""
+    pending = _pending(batch, created_at, due_at)
+    created = {"created_at": pending.pop("created_at")}
+    change: dict[str, Any] = {"$set": pending, "$setOnInsert": created}
+    if not batch.deaths:
+        change["$unset"] = {"deaths": ""}
+    return {"q": {"_id": pending.pop("_id")}, "u": change, "upsert": True}
 
 
 def _batch(doc: dict[str, Any]) -> Batch:

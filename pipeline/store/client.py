@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -29,11 +29,12 @@ from tenacity import (
 from pipeline.errors import Unavailable
 from pipeline.store import batches, events, ledger, lock_policies
 from pipeline.store.batches import Batches
-from pipeline.store.commands import DUPLICATE_KEY, Outdated
+from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
 from pipeline.store.tables import MongoTable
+from pipeline.store.trouble import Trouble
 from pipeline.tables import CODEC
 
 T = TypeVar("T")
@@ -41,6 +42,13 @@ T = TypeVar("T")
 MAJORITY: Final = WriteConcern("majority")
 TRANSACTION_SECONDS: Final = 30.0
 DUPLICATE_TRIES: Final = 10
+OLDEST_WIRE: Final = 17
+"""The wire version of MongoDB 6.0."""
+UNAUTHORIZED: Final = 13
+NOT_THE_EVENTS_FAULT: Final = frozenset(
+    {UNAUTHORIZED, 14031, 100, 64, 11600, 91, 10107, 13435, 189}
+)
+"""Unauthorized, out of disk space, write concern that can't be met, shutting down, no primary."""
 INDEXES: Final = {
     **events.INDEXES,
     **ledger.INDEXES,
@@ -71,13 +79,28 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, 
         client.close()
         first = str(error).partition(", Timeout")[0]
         raise Unavailable(f"MongoDB does not answer within {timeout_seconds} s: {first}") from None
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+    reason = unfit(hello)
+    if reason:
         client.close()
-        raise Unavailable(
+        raise Unavailable(reason)
+    return client
+
+
+def unfit(hello: Mapping[str, Any]) -> str | None:
+    """Why a MongoDB that says this of itself can't be used, if so."""
+    if hello.get("maxWireVersion", 0) < OLDEST_WIRE:
+        return "this MongoDB is too old; version 6.0 or newer is needed"
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        return (
             "this MongoDB is no replica set, so it has no transactions; "
             "start it with --replSet and run rs.initiate() once"
         )
-    return client
+    if hello.get("secondary") and not hello.get("isWritablePrimary"):
+        return (
+            "this MongoDB is a read-only secondary; name the replica set in PIPELINE_MONGO_URL "
+            "(?replicaSet=...) and leave out directConnection"
+        )
+    return None
 
 
 class Records:
@@ -91,6 +114,7 @@ class Records:
         self.events = Events(database, session)
         self.ledger = Ledger(database, session)
         self.batches = Batches(database, session)
+        self.trouble = Trouble(database, session)
 
     def table(self, name: str) -> MongoTable:
         """A domain's table."""
@@ -127,6 +151,11 @@ class Store:
             try:
                 self.database.create_collection(name)
             except OperationFailure as error:
+                if error.code == UNAUTHORIZED:
+                    raise Unavailable(
+                        f"MongoDB does not let this user write to the database "
+                        f"{self.database.name!r}; grant it the role readWrite there"
+                    ) from None
                 if error.code != 48:  # another process has just made it  # noqa: PLR2004
                     raise
         for name, indexes in INDEXES.items():
@@ -141,18 +170,18 @@ class Store:
         `work` again after a short random pause.
 
         Raises:
+            Unavailable: the database did not come back within 30 seconds, or does not let us
+                write now: no right, no space, no majority.
+        """
+        return _patiently(lambda: self._once(work))
+
+    def read(self, work: Callable[[Records], T]) -> T:
+        """Run `work`, which only reads, outside of any transaction; again as `transact` does.
+
+        Raises:
             Unavailable: the database did not come back within 30 seconds.
         """
-        for attempt in Retrying(
-            retry=_curable,
-            wait=wait_random(0.002, 0.05),
-            stop=stop_after_delay(TRANSACTION_SECONDS),
-            before_sleep=_log_retry,
-            retry_error_callback=_give_up,
-        ):
-            with attempt:
-                return self._once(work)
-        raise AssertionError("tenacity ends by returning or raising")
+        return _patiently(lambda: work(self.records))
 
     def _once(self, work: Callable[[Records], T]) -> T:
         with (
@@ -171,6 +200,10 @@ class Store:
         """Documents of a table, by id; for people, outside of any transaction."""
         return list(self.database[table].find(matching).sort("_id").limit(limit))
 
+    def scan(self, table: str) -> Iterator[dict[str, Any]]:
+        """Every document of a table, by id; a full pass, for verification."""
+        return iter(self.database[table].find().sort("_id").batch_size(SCANNED))
+
     def counts(self, tables: Iterable[str]) -> dict[str, int]:
         """How many documents each collection holds, from its own count."""
         return {name: self.database[name].estimated_document_count() for name in tables}
@@ -178,6 +211,25 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Run `work`, again and again where another try can cure what ended it."""
+    try:
+        for attempt in Retrying(
+            retry=_curable,
+            wait=wait_random(0.002, 0.05),
+            stop=stop_after_delay(TRANSACTION_SECONDS),
+            before_sleep=_log_retry,
+            retry_error_callback=_give_up,
+        ):
+            with attempt:
+                return work()
+    except OperationFailure as error:
+        if error.code in NOT_THE_EVENTS_FAULT:
+            raise Unavailable(f"MongoDB takes no writes now: {error}") from error
+        raise
+    raise AssertionError("tenacity ends by returning or raising")
 
 
 def _commit(session: ClientSession) -> None:

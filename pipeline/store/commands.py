@@ -12,6 +12,9 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
 ROUND_TRIP: Final = 1000
 """Documents of one reply; MongoDB's own first one holds 101, and a batch has 500."""
 
+SCANNED: Final = 5000
+"""Documents of one reply in a pass over a whole collection."""
+
 DUPLICATE_KEY: Final = 11000
 
 Taken = DuplicateKeyError

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import DESCENDING, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -41,6 +41,13 @@ class History:
             doc["_id"]: Transition(before_of(doc["state"], doc["changed"]), doc["state"])
             for doc in found
         }
+
+    def state_before(self, key: str, order: str) -> Document | None:
+        """A document's fields just before this order; None where it had none yet."""
+        ranged = {"_id": {"$gt": f"{key}|", "$lt": row_id(key, order)}, "key": key}
+        found = self._rows.find(ranged, {"state": 1}, session=self._session)
+        last = next(iter(found.sort("_id", DESCENDING).limit(1)), None)
+        return None if last is None else last["state"]
 
     def later_than(self, orders: Mapping[str, str]) -> dict[str, list[Row]]:
         """For each document key, its rows later than the given order, in order."""

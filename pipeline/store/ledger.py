@@ -7,7 +7,7 @@ effects exactly-once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from pipeline.event import tenant_of
-from pipeline.store.commands import ROUND_TRIP, insert
+from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.updates import Update
 
 INDEXES: Final = {
@@ -29,10 +29,19 @@ INDEXES: Final = {
             name="recomputable",
             partialFilterExpression={"recomputable": True},
         ),
-        # Prevents a scan when a person asks what failed. Only such rows are in it.
+        # Prevents a scan when a person asks what failed, and a sort when it is looked at page
+        # by page; what is filtered by is in it, so only documents that are wanted are read.
+        # Only rows that are not final are in it.
         IndexModel(
-            [("state", ASCENDING), ("write_at", ASCENDING)],
-            name="trouble",
+            [
+                ("state", ASCENDING),
+                ("write_at", ASCENDING),
+                ("_id", ASCENDING),
+                ("tenant", ASCENDING),
+                ("handler", ASCENDING),
+                ("error.type", ASCENDING),
+            ],
+            name="trouble_in_time",
             partialFilterExpression={"trouble": True},
         ),
     ],
@@ -60,8 +69,11 @@ class LedgerState(StrEnum):
     """All attempts failed; a person must look."""
 
 
-FINAL: Final = (LedgerState.DONE, LedgerState.SKIPPED, LedgerState.CANCELLED)
+WITH_EFFECT: Final = (LedgerState.DONE, LedgerState.SKIPPED)
+FINAL: Final = (*WITH_EFFECT, LedgerState.CANCELLED)
 TROUBLE: Final = [LedgerState.RETRYING.value, LedgerState.SNOOZED.value, LedgerState.DEAD.value]
+PERSON: Final = "person"
+"""The stage of an error that is no error: a person decided."""
 
 
 class LedgerRow(NamedTuple):
@@ -97,6 +109,21 @@ class LedgerRow(NamedTuple):
     def id(self) -> str:
         """The row's id."""
         return row_id(self.event, self.handler)
+
+    @property
+    def discarded(self) -> bool:
+        """Whether a person gave it up; nothing but a person takes that back."""
+        return self.state is LedgerState.CANCELLED and (self.error or {}).get("stage") == PERSON
+
+    def discard(self, reason: str, at: datetime) -> LedgerRow:
+        """The row after a person gave the event up; what it failed of stays as the cause."""
+        old = self.error or {}
+        error = {"type": "Discarded", "message": reason, "stage": PERSON, "at": at.isoformat()}
+        if old:
+            error["cause"] = f"{old['type']}: {old['message']}"
+        if "traceback" in old:
+            error["traceback"] = old["traceback"]
+        return self._replace(state=LedgerState.CANCELLED, error=error)
 
     def with_contribution(self, key: str | None, wrote: Update) -> LedgerRow:
         """The same row with another contribution, after a correction."""
@@ -135,14 +162,20 @@ class Ledger:
         found = self._ledger.find(
             {"_id": {"$in": list(ids)}}, session=self._session, batch_size=ROUND_TRIP
         )
-        return {doc["_id"]: _row(doc) for doc in found}
+        return {doc["_id"]: row_of(doc) for doc in found}
+
+    def scan(self) -> Iterator[LedgerRow]:
+        """Every row by id, without what it wrote; a full pass, for verification."""
+        found = self._ledger.find({"_id": {"$gt": ""}}, {"wrote": 0}, session=self._session)
+        for doc in found.sort("_id", ASCENDING).batch_size(SCANNED):
+            yield row_of({**doc, "wrote": ()})
 
     def of_event(self, event: str) -> list[LedgerRow]:
         """All rows of one event, by handler; a range of `_id`."""
         ranged = {"_id": {"$gt": f"{event}|", "$lt": f"{event}}}"}}
         found = self._ledger.find(ranged, session=self._session).sort("_id")
         # An id may go on after a `|` of its own: that is another event.
-        return [row for row in map(_row, found) if row.event == event]
+        return [row for row in map(row_of, found) if row.event == event]
 
     def contributions(self, handler: str, key: str) -> list[Update]:
         """What this handler wrote to this document, by event, where it takes no minus."""
@@ -189,7 +222,8 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     return document
 
 
-def _row(doc: dict[str, Any]) -> LedgerRow:
+def row_of(doc: dict[str, Any]) -> LedgerRow:
+    """The row that a document holds."""
     event, _, handler = doc["_id"].rpartition("|")
     return LedgerRow(
         event=event,

@@ -9,8 +9,10 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 
+from pipeline.dead_letters import Decisions, Where, find, inputs, tally
 from pipeline.querying import query
 from pipeline.queue import Heartbeats, JobQueue
+from pipeline.shelving import Shelver
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
 from tests.integration.harness import Document, Harness, fact
@@ -121,6 +123,60 @@ def test_looking_at_the_whole_scans_nothing(watched: Harness) -> None:
     records.events.count()
     watched.store.counts(watched.registry.tables())
     assert scans(watched) == []
+
+
+def test_dead_letters_are_found_and_decided_about_without_a_scan(
+    watched: Harness, redis_server: Redis
+) -> None:
+    """By every filter, page by page, whole and in bulk; and shown again after a wipe."""
+    lanes = JobQueue(redis_server)
+    decisions = Decisions(watched.store, watched.registry, lanes, watched.clock, watched.settings)
+    busy(watched)
+    busy_letters = find(watched.store, limit=2)
+    assert busy_letters.after is not None
+    now = watched.clock.now()
+    for where in (
+        Where(),
+        Where(tenant="acme"),
+        Where(handler="owners.count", error="RuntimeError"),
+        Where(since=now - timedelta(days=1), until=now),
+        Where(event="g1@acme/desk"),
+    ):
+        for newest_first in (True, False):
+            find(watched.store, where, newest_first=newest_first)
+        find(watched.store, where, after=busy_letters.after)
+        tally(watched.store, where)
+    for letter in find(watched.store).letters:
+        inputs(watched.store, watched.registry, letter)
+    assert Shelver(watched.store, lanes, watched.clock).look()
+    assert decisions.requeue_all(Where(), limit=1).done == 1
+    assert decisions.discard_all(Where(tenant="acme"), "not needed").done > 0
+    assert scans(watched) == []
+
+
+def test_dead_letters_are_read_in_their_order_and_no_others(watched: Harness) -> None:
+    """No sort, and no more is read than what is shown."""
+    watched.process(*(fact(f"e{n}", n, entity_id=f"T{n}") for n in range(50)))
+    broken.update(("tickets.apply", f"f{n}") for n in range(20))
+    watched.submit(*(fact(f"f{n}", n, entity_id=f"F{n}") for n in range(20)))
+    watched.submit(fact("odd", tenant="beta", entity_id="B", needs="open"))
+    watched.drain()
+    watched.retry()
+    watched.retry()
+    page = find(watched.store, limit=5)
+    find(watched.store, limit=5, after=page.after)
+    find(watched.store, Where(tenant="beta"), limit=5, newest_first=False)
+    find(watched.store, Where(error="ValueError"), limit=5)
+    asked = [
+        operation
+        for operation in operations(watched)
+        if operation.get("command", {}).get("sort") and operation["ns"].endswith(".ledger")
+    ]
+    assert [operation["nreturned"] for operation in asked] == [5, 5, 1, 1]
+    assert [operation["docsExamined"] for operation in asked] == [5, 5, 1, 1]
+    # The second page begins where it begins, not where the first one did.
+    assert asked[1]["keysExamined"] <= 6
+    assert not any(operation.get("hasSortStage") for operation in asked)
 
 
 def test_queries_by_key_and_tenant_scan_nothing(watched: Harness) -> None:

@@ -138,6 +138,8 @@ def trace_event(
 _SIGNS = {
     "done": "[green]✓ done[/]",
     "skipped": "[green]✓ nothing to do[/]",
+    "cancelled": "[yellow]✗ given up[/]",
+    "snoozed": "[yellow]… looked at later[/]",
     "retrying": "[yellow]↻ retrying[/]",
     "dead": "[red]✗ dead letter[/]",
     "waiting": "[cyan]… waiting[/]",

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from pipeline.querying import query
+from pipeline.store import LedgerState
 from workers.cli.context import Json, cell, opened, out, print_json, settings_from
 from workers.monitor import Snapshot, snapshot
 
@@ -50,7 +51,15 @@ def _print_status(now: Snapshot) -> None:
     lanes = ", ".join(f"{lane} {length:,}" for lane, length in now.lanes.items())
     out.print(f"jobs in RQ: {lanes}", highlight=False)
     for state, count in sorted(now.trouble.items()):
-        out.print(f"[red]{count:,} {state}[/]", highlight=False)
+        out.print(_trouble(state, count), highlight=False)
+
+
+def _trouble(state: str, count: int) -> str:
+    """How many events are in trouble, and what to do about those nobody tries again."""
+    if state != LedgerState.DEAD:
+        return f"[yellow]{count:,} {state}[/]"
+    letters = "dead letter" if count == 1 else "dead letters"
+    return f"[red]{count:,} {letters}[/]; to look at them: [cyan]pipeline dead list[/]"
 
 
 def _doing(jobs: Sequence[str]) -> str:

@@ -1,0 +1,180 @@
+"""Rows of the ledger that are not final: retrying, snoozed, dead letters.
+
+They are few among many, and the index `trouble_in_time` holds only them. In it they stand by
+state, then time, then id: their places, by which they are read page by page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from pipeline.store.commands import ROUND_TRIP
+from pipeline.store.ledger import LedgerRow, LedgerState, row_of
+
+
+class Place(NamedTuple):
+    """Where a row stands among those that are not final."""
+
+    state: LedgerState
+    write_at: datetime
+    id: str
+
+    @classmethod
+    def of(cls, row: LedgerRow) -> Self:
+        """The row's place."""
+        return cls(row.state, row.write_at, row.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which rows in trouble are meant; all that is given must hold.
+
+    Attributes:
+        tenant: whose events.
+        handler: the handler's name.
+        error: the type of the error, such as `ValueError`.
+        since: failed at this moment or later.
+        until: failed before this moment.
+        event: event key.
+    """
+
+    tenant: str | None = None
+    handler: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    event: str | None = None
+
+    def as_of(self, now: datetime) -> Where:
+        """The same, without what fails later than now."""
+        end = now + timedelta(milliseconds=1)
+        return replace(self, until=end if self.until is None else min(self.until, end))
+
+
+class Tally(NamedTuple):
+    """How many events of one handler have one type of error, and their first and last time."""
+
+    handler: str
+    error: str
+    events: int
+    oldest: datetime
+    newest: datetime
+
+
+class Trouble:
+    """The rows that are not final, within one transaction or none."""
+
+    def __init__(self, database: Database[dict[str, Any]], session: ClientSession | None) -> None:
+        self._ledger = database["ledger"]
+        self._session = session
+
+    def rows(
+        self,
+        state: LedgerState,
+        where: Where,
+        *,
+        limit: int,
+        after: Place | None = None,
+        newest_first: bool = False,
+    ) -> list[LedgerRow]:
+        """Rows in a state that is not final, in the order of their places, from one place on."""
+        found = self._in_order(state, where, after, limit, newest_first=newest_first)
+        return [row_of(doc) for doc in found]
+
+    def places(
+        self,
+        states: Sequence[LedgerState],
+        where: Where,
+        *,
+        limit: int,
+        after: Place | None = None,
+    ) -> list[Place]:
+        """The places of rows in one of these states after the other, from one place on."""
+        found: list[Place] = []
+        for state in states[states.index(after.state) if after else 0 :]:
+            start = after if after and after.state is state else None
+            found += [
+                Place(state, doc["write_at"], doc["_id"])
+                for doc in self._in_order(state, where, start, limit - len(found), ["write_at"])
+            ]
+        return found
+
+    def tallies(self, state: LedgerState, where: Where) -> list[Tally]:
+        """How many rows are in a state that is not final, by handler and error."""
+        groups = self._ledger.aggregate(
+            [
+                {"$match": {"state": state.value, **_matching(where)}},
+                {
+                    "$group": {
+                        "_id": {"handler": "$handler", "error": "$error.type"},
+                        "events": {"$sum": 1},
+                        "oldest": {"$min": "$write_at"},
+                        "newest": {"$max": "$write_at"},
+                    }
+                },
+                {"$sort": {"_id.handler": 1, "_id.error": 1}},
+            ],
+            session=self._session,
+        )
+        return [Tally(**row.pop("_id"), **row) for row in groups]
+
+    def _in_order(
+        self,
+        state: LedgerState,
+        where: Where,
+        after: Place | None,
+        limit: int,
+        fields: Sequence[str] | None = None,
+        *,
+        newest_first: bool = False,
+    ) -> list[dict[str, Any]]:
+        way = DESCENDING if newest_first else ASCENDING
+        order = [("state", way), ("write_at", way), ("_id", way)]
+        matching = {"state": state.value, **_matching(where)}
+        found: list[dict[str, Any]] = []
+        for part in _beyond(after, newest_first=newest_first):
+            left = limit - len(found)
+            if left > 0:
+                some = self._ledger.find(
+                    {"$and": [matching, part]}, fields, session=self._session, batch_size=ROUND_TRIP
+                )
+                found += some.sort(order).limit(left)
+        return found
+
+
+def _beyond(after: Place | None, *, newest_first: bool) -> list[dict[str, Any]]:
+    """What lies beyond a place in its state, as two ranges of the index in their order.
+
+    As one condition with $or it reads well, but MongoDB may begin at the beginning with it.
+    """
+    if after is None:
+        return [{}]
+    sign = "$lt" if newest_first else "$gt"
+    return [
+        {"write_at": after.write_at, "_id": {sign: after.id}},
+        {"write_at": {sign: after.write_at}},
+    ]
+
+
+def _matching(where: Where) -> dict[str, Any]:
+    """The filter as MongoDB asks for it."""
+    matching: dict[str, Any] = {"trouble": True}
+    given = {"tenant": where.tenant, "handler": where.handler, "error.type": where.error}
+    matching |= {name: value for name, value in given.items() if value is not None}
+    between = {"$gte": where.since, "$lt": where.until}
+    between = {sign: moment for sign, moment in between.items() if moment is not None}
+    if between:
+        matching["write_at"] = between
+    if where.event is not None:
+        # A handler's name holds no `|`; an event's id may go on after one of its own.
+        of_event = {"$gt": f"{where.event}|", "$lt": f"{where.event}}}"}
+        matching["_id"] = of_event | {"$regex": f"^{re.escape(where.event)}\\|[^|]*$"}
+    return matching

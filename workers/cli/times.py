@@ -1,0 +1,34 @@
+"""Moments as a person writes them: ISO 8601, or how long ago."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])(?:\s*ago)?", re.ASCII)
+
+
+def moment_of(text: str, now: datetime) -> datetime:
+    """The moment that is meant: `2h`, `3d ago`, `2024-05-01` or `2024-05-01T10:00:00+02:00`.
+
+    Args:
+        text: what the person wrote; UTC where it names no offset.
+        now: what it is counted back from.
+
+    Raises:
+        ValueError: it is none of these; the message says what would be.
+    """
+    text = text.strip()
+    try:
+        ago = _AGO.fullmatch(text)
+        if ago is not None:
+            return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no moment; write 90m, 2h or 3d for so long ago, "
+            f"or a time such as 2024-05-01T10:00:00Z"
+        ) from None
