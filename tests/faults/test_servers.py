@@ -1,0 +1,215 @@
+"""Servers that are away, full, read-only or refuse us: said clearly, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+from redis import Redis
+
+from pipeline.declarations import Lane
+from pipeline.errors import Unavailable
+from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
+from pipeline.reporting import report
+from pipeline.store import Batch, Store
+from pipeline.sweeping import Sweeper
+from tests.conftest import started
+from tests.integration.harness import LONGEST_BACKOFF, Document, Harness, fact
+from workers.embedded import EmbeddedRedis
+
+SECRET = "correct-horse"  # noqa: S105 - of a server that lives for one test
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """Give a Redis of the test's own, to be ill-treated."""
+    server = EmbeddedRedis(tmp_path)
+    started(server)
+    yield server
+    server.stop()
+
+
+class OnOwnRedis(Harness):
+    """The pipeline on a Redis of its own."""
+
+    def __init__(self, client: MongoClient[Document], name: str, server: EmbeddedRedis) -> None:
+        super().__init__(client, name)
+        self.redis = Redis.from_url(server.address, socket_timeout=2)
+        self.lanes = JobQueue(self.redis)
+        self.heartbeats = Heartbeats(self.redis, 10)
+        self.sweeper = Sweeper(
+            self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
+        )
+
+    def hand_over(self) -> bool:
+        """Enqueue what the deque holds; whether Redis took it."""
+        batches = list(self.waiting)
+        self.waiting.clear()
+        return self.lanes.enqueue(batches)
+
+    def sweep_and_work(self) -> None:
+        """Rescue and run all there is."""
+        while not self.store.records.batches.idle():
+            self.clock.advance(LONGEST_BACKOFF)
+            self.sweeper.sweep()
+            self.work()
+
+    def work(self) -> None:
+        """Run what is in the lanes."""
+
+        def run(batches: Sequence[Batch]) -> Report:
+            return report(self.executor.run(batches))
+
+        BatchWorker(
+            self.redis, name="w", lanes=list(Lane), run=run, room=500, heartbeats=self.heartbeats
+        ).work(burst=True, logging_level="CRITICAL")
+
+
+@pytest.fixture
+def pipeline(
+    mongo: MongoClient[Document], database: Database[Document], own_redis: EmbeddedRedis
+) -> OnOwnRedis:
+    """Give the pipeline on that Redis."""
+    return OnOwnRedis(mongo, database.name, own_redis)
+
+
+def test_a_redis_killed_while_events_come_in_loses_none(
+    pipeline: OnOwnRedis, own_redis: EmbeddedRedis
+) -> None:
+    """They are accepted, since MongoDB has them, and done when Redis is back."""
+    events = [fact(f"e{n}", entity_id=f"T{n}") for n in range(5)]
+    own_redis.kill()
+    assert len(pipeline.submit(*events).accepted) == 5
+    assert not pipeline.hand_over()
+    own_redis.restart()
+    pipeline.sweep_and_work()
+    assert pipeline.document("tenant_totals", "acme")["tickets"] == 5
+
+
+def test_a_full_redis_stops_nothing_that_is_in_hand_and_loses_nothing(
+    pipeline: OnOwnRedis,
+) -> None:
+    """With noeviction every write is refused; jobs taken before are run, and the rest later."""
+    one, two = fact("e1", entity_id="T1"), fact("e2", entity_id="T2")
+    pipeline.submit(one)
+    assert pipeline.hand_over()
+    pipeline.redis.config_set("maxmemory", 1)
+    pipeline.submit(two)
+    assert not pipeline.hand_over()
+    pipeline.redis.config_set("maxmemory", 0)
+    worker = BatchWorker(
+        pipeline.redis,
+        name="full",
+        lanes=list(Lane),
+        run=lambda batches: report(pipeline.executor.run(batches)),
+        room=500,
+        heartbeats=pipeline.heartbeats,
+    )
+    worker.register_birth()
+    taken = worker.dequeue_job_and_maintain_ttl(None)
+    assert taken is not None
+    pipeline.redis.config_set("maxmemory", 1)
+    worker.execute_job(*taken)
+    assert pipeline.states(one) == {"tickets.apply": "done"}
+    pipeline.redis.config_set("maxmemory", 0)
+    pipeline.sweep_and_work()
+    assert set(pipeline.states(two).values()) == {"done"}
+    assert pipeline.document("tenant_totals", "acme")["tickets"] == 2
+
+
+def test_a_redis_with_another_password_refuses_us_in_one_sentence(
+    own_redis: EmbeddedRedis,
+) -> None:
+    """The sentence names the setting, and no password."""
+    with Redis.from_url(own_redis.address) as client:
+        client.config_set("requirepass", SECRET)
+        wrong = own_redis.address.replace("redis://", "redis://:wrong-pony@")
+        for url in (own_redis.address, wrong):
+            with pytest.raises(Unavailable, match="PIPELINE_REDIS_URL") as told:
+                connect(url)
+            assert "wrong-pony" not in str(told.value)
+        right = own_redis.address.replace("redis://", f"redis://:{SECRET}@")
+        connect(right).close()
+        client.execute_command("AUTH", SECRET)
+        client.config_set("requirepass", "")
+
+
+def test_a_read_only_replica_of_redis_is_not_taken(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """Its first write would fail; the sentence names its primary."""
+    replica = EmbeddedRedis(tmp_path / "replica")
+    started(replica)
+    try:
+        with Redis.from_url(replica.address) as client:
+            client.replicaof("127.0.0.1", int(own_redis.address.split(":")[2].split("/")[0]))
+        with pytest.raises(Unavailable, match=r"read-only replica of 127\.0\.0\.1"):
+            connect(replica.address)
+    finally:
+        replica.stop()
+
+
+@pytest.mark.parametrize("code", [13, 14031, 10107])
+def test_a_mongodb_that_takes_no_writes_is_not_the_events_fault(
+    pipeline: OnOwnRedis, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """No right, no space, no primary: the batch stays pending and no attempt is counted."""
+    event = fact("e1")
+    pipeline.submit(event)
+    (batch,) = pipeline.waiting
+
+    def refuse(*_: object) -> None:
+        raise OperationFailure("refused", code)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_once", refuse)
+        with pytest.raises(Unavailable, match="takes no writes now"):
+            pipeline.run(batch)
+    assert pipeline.states(event) == {}
+    pipeline.drain()
+    assert set(pipeline.states(event).values()) == {"done"}
+
+
+@pytest.mark.parametrize("command", [["worker"], ["sweeper"], ["status"]])
+def test_a_command_whose_redis_is_absent_says_so_and_ends_with_status_4(
+    command: list[str], mongo_url: str
+) -> None:
+    """A supervisor tries again; a person reads one sentence."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers", *command],
+        env=os.environ | {"PIPELINE_MONGO_URL": mongo_url, "PIPELINE_REDIS_URL": NOWHERE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 4
+    assert "Redis does not answer" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_command_whose_mongodb_is_absent_says_so_and_ends_with_status_4(
+    redis_url: str,
+) -> None:
+    """As above."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers", "worker"],
+        env=os.environ
+        | {
+            "PIPELINE_MONGO_URL": "mongodb://127.0.0.1:1/?replicaSet=none",
+            "PIPELINE_REDIS_URL": redis_url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 4
+    assert "MongoDB does not answer" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,77 @@
+"""Faults, and when they strike: the same seed is the same schedule."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What is done to whom."""
+
+    KILL_WORKER = "kill -9 a worker"
+    KILL_SWEEPER = "kill -9 the sweeper"
+    KILL_SUPERVISOR = "kill -9 the supervisor"
+    FREEZE_WORKER = "stop a worker beyond its lease"
+    FLUSH_REDIS = "wipe Redis"
+    RESTART_REDIS = "kill -9 Redis and start it again"
+    CUT_REDIS = "cut all connections to Redis"
+    DEAFEN_REDIS = "swallow all bytes to and from Redis"
+    KILL_PRIMARY = "kill -9 the MongoDB primary and start it again"
+    STEP_DOWN = "make the MongoDB primary step down"
+    FREEZE_PRIMARY = "stop the MongoDB primary until another is elected"
+
+
+WEIGHTS: Final = {
+    Kind.KILL_WORKER: 6,
+    Kind.FREEZE_WORKER: 3,
+    Kind.CUT_REDIS: 3,
+    Kind.FLUSH_REDIS: 2,
+    Kind.KILL_SWEEPER: 2,
+    Kind.RESTART_REDIS: 1,
+    Kind.DEAFEN_REDIS: 1,
+    Kind.KILL_SUPERVISOR: 1,
+    Kind.STEP_DOWN: 1,
+    Kind.KILL_PRIMARY: 1,
+    Kind.FREEZE_PRIMARY: 1,
+}
+"""How often each strikes. Those of MongoDB stop everything for seconds, so they are few."""
+
+SHORTEST: Final = 0.5
+LONGEST: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        at: seconds after the first event was sent.
+        kind: what is done.
+        pick: 0 to 1; chooses among several victims.
+        seconds: how long it lasts, where it lasts.
+    """
+
+    at: float
+    kind: Kind
+    pick: float
+    seconds: float
+
+
+def schedule(seed: int, seconds: float, every: float) -> list[Fault]:
+    """Faults for so many seconds, one in `every` seconds on average, at random moments.
+
+    Each kind comes once before any comes by weight, so that a short run meets all of them.
+    """
+    draw = random.Random(seed)
+    kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
+    first = draw.sample(kinds, len(kinds))
+    faults: list[Fault] = []
+    at = draw.expovariate(1 / every)
+    while at < seconds:
+        kind = first.pop() if first else draw.choices(kinds, weights)[0]
+        faults.append(Fault(at, kind, draw.random(), draw.uniform(SHORTEST, LONGEST)))
+        at += draw.expovariate(1 / every)
+    return faults

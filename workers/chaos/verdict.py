@@ -1,0 +1,162 @@
+"""What a chaos run came to: the tables against the oracle, the ledger against the registry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from pipeline import Event
+from pipeline.declarations import Fold
+from pipeline.registry import Registry
+from pipeline.replay import Audit, Differences, audit, compare, replay
+from pipeline.store import Store
+
+SHOWN: Final = 5
+
+
+class Hold(NamedTuple):
+    """A time in which a run held a document: from its lease to its write."""
+
+    fence: int
+    locked_at: datetime
+    write_at: datetime
+    job: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        seed: of the run; the same seed is the same events and faults.
+        faults: how many of each kind were injected.
+        sent: events sent, repeated ones included.
+        events: events there are, each once.
+        late: ledger rows of events that were late for their document.
+        retried: ledger rows that took more than one attempt.
+        set_aside: events whose worker was killed twice, put back to work by hand.
+        seconds: from the first event sent to nothing left to do.
+        differences: the tables against the sequential run.
+        audit: the ledger against the registry.
+        overlaps: pairs of runs that held the same document at the same time.
+        unfinished: why the run did not come to its end, if it did not.
+    """
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+    events: int = 0
+    late: int = 0
+    retried: int = 0
+    set_aside: int = 0
+    seconds: float = 0.0
+    differences: Differences = field(default_factory=lambda: Differences({}))
+    audit: Audit = field(default_factory=Audit)
+    overlaps: list[str] = field(default_factory=list)
+    unfinished: str = ""
+
+    @property
+    def lost(self) -> int:
+        """Effects that are not there, and documents that are missing."""
+        missing = sum(table.missing for table in self.differences.tables.values())
+        return self.audit.lost.count + self.audit.unfinished.count + missing
+
+    @property
+    def doubled(self) -> int:
+        """Effects there are too many of, and documents nobody made."""
+        unexpected = sum(table.unexpected for table in self.differences.tables.values())
+        return self.audit.doubled.count + self.audit.unexpected.count + unexpected
+
+    @property
+    def wrong(self) -> int:
+        """Documents that differ from the oracle's."""
+        return sum(table.different for table in self.differences.tables.values())
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything is as if nothing had happened."""
+        return not (self.unfinished or self.lost or self.doubled or self.wrong or self.overlaps)
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict for programs."""
+        return {
+            "seed": self.seed,
+            "clean": self.clean,
+            "faults": dict(self.faults),
+            "injected": sum(self.faults.values()),
+            "sent": self.sent,
+            "events": self.events,
+            "lost": self.lost,
+            "doubled": self.doubled,
+            "wrong": self.wrong,
+            "overlaps": len(self.overlaps),
+            "late": self.late,
+            "retried": self.retried,
+            "set_aside": self.set_aside,
+            "seconds": round(self.seconds, 1),
+            "unfinished": self.unfinished,
+            "details": self.details(),
+        }
+
+    def details(self) -> list[str]:
+        """The first of what is wrong, for people."""
+        found = [self.unfinished] if self.unfinished else []
+        if not self.differences.equal:
+            found += str(self.differences).splitlines()
+        if not self.audit.clean:
+            found += str(self.audit).splitlines()
+        return found + self.overlaps[:SHOWN]
+
+
+def judge(verdict: Verdict, store: Store, registry: Registry, events: Sequence[Event]) -> None:
+    """Compare what is stored with a sequential run of the same events in memory."""
+    expected = replay(registry, events)
+    verdict.events = expected.events
+    names = registry.tables()
+    verdict.differences = compare(expected, {name: store.scan(name) for name in names})
+    failures = [(failure.event, failure.handler) for failure in expected.failures]
+    verdict.audit = audit(registry, events, _rows(verdict, store), failures)
+    verdict.overlaps = overlaps(_holds(store, registry))
+
+
+def _rows(verdict: Verdict, store: Store) -> Iterator[tuple[str, str, str]]:
+    for row in store.records.ledger.scan():
+        verdict.late += row.late_ms is not None
+        verdict.retried += row.attempt > 1
+        yield row.event, row.handler, row.state.value
+
+
+def _holds(store: Store, registry: Registry) -> Iterator[tuple[str, Hold]]:
+    """For each document of a fold, the times in which runs held it."""
+    folds = {h.name: h.table for h in registry if isinstance(h, Fold)}
+    runs = store.records.batches.every_run()
+    for row in store.records.ledger.scan():
+        run = runs.get(row.job)
+        if row.handler in folds and row.key is not None and run and run.fence and run.locked_at:
+            hold = Hold(run.fence, run.locked_at, row.write_at, row.job)
+            yield f"{folds[row.handler]}:{row.key}", hold
+
+
+def overlaps(holds: Iterable[tuple[str, Hold]]) -> list[str]:
+    """Where two runs held one document at the same time; a lease is there to prevent it.
+
+    A run that lost its lease took a new one, and its hold counts from then on. So the holds
+    of one document follow each other, in the order of their fences.
+    """
+    by_key: dict[str, set[Hold]] = {}
+    for key, hold in holds:
+        by_key.setdefault(key, set()).add(hold)
+    found = []
+    for key, times in by_key.items():
+        ordered = sorted(times)
+        for one, other in pairwise(ordered):
+            if one.job != other.job and other.locked_at < one.write_at:
+                found.append(
+                    f"{key}: held by {one.job} until {one.write_at:%H:%M:%S.%f} "
+                    f"and by {other.job} from {other.locked_at:%H:%M:%S.%f}"
+                )
+    return found
