@@ -115,7 +115,6 @@ class Event(BaseModel):
         """Where the event stands among the events of one document; sorts bytewise."""
         return order_of(self.occurred_at, self.seq, self.key)
 
-
     def envelope(self) -> dict[str, Any]:
         """All but the payload, as `StoredEvent.of` takes it."""
         fields = self.__dict__.items()

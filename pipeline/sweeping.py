@@ -96,10 +96,14 @@ class Sweeper:
         """Enqueue what no job stands for, and look at all of it again later; how many."""
         if not due:
             return 0
-        missing = self._queue.missing(due, live)
+        lacking = self._queue.missing(due, live)
+        missing = self._queue.fitting(lacking)
         if self._queue.put_back(missing):
+            # Those there is no room for stay due, so that the next pass looks at them.
+            left = {batch.id for batch in lacking} - {batch.id for batch in missing}
             again = self._clock.now() + timedelta(seconds=self._settings.rescue_after)
-            self._store.records.batches.postpone([batch.id for batch in due], again)
+            ids = [batch.id for batch in due if batch.id not in left]
+            self._store.records.batches.postpone(ids, again)
         if missing:
             log.info("batches_enqueued_again", due=len(due), enqueued=len(missing))
         return len(missing)

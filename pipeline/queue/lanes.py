@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
+from pipeline.queue.room import Room
 from pipeline.store import Batch
 
 OLDEST: Final = (6, 2)
@@ -84,17 +85,24 @@ class JobQueue:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._lanes = {lane.value: rq_queue(lane.value, connection) for lane in Lane}
+        self._room = Room(self.lengths)
 
     def enqueue(self, batches: Sequence[Batch]) -> bool:
-        """Enqueue batches in one round trip; doing it again is harmless.
+        """Enqueue the batches that there is room for; doing it again is harmless.
 
         Returns:
             False where Redis did not take them. They stand in the outbox, so the sweeper
-            enqueues them when Redis is back.
+            enqueues them when Redis is back, as it does with those there was no room for.
         """
-        if not batches:
-            return True
-        return self.tell(Report(following=batches))
+        return self.tell(Report(following=batches)) if batches else True
+
+    def fitting(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Those of the batches that there is room for in their lanes.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        return self._room.fitting(batches)
 
     def put_back(self, batches: Sequence[Batch]) -> bool:
         """Enqueue batches that may be on a shelf, and take them off it; as `enqueue` else."""
@@ -119,7 +127,7 @@ class JobQueue:
         return self._send(remove, len(batches)) if batches else True
 
     def tell(self, report: Report) -> bool:
-        """Enqueue and shelve in one round trip; False where Redis did not take it."""
+        """Enqueue what there is room for, and shelve; False where Redis did not take it."""
         return self._send(lambda pipe: self.add_report(report, pipe), len(report.following))
 
     def _send(self, add: Callable[[Pipeline], None], batches: int) -> bool:
@@ -133,8 +141,12 @@ class JobQueue:
         return True
 
     def add_report(self, report: Report, pipe: Pipeline) -> None:
-        """Enqueue and shelve as part of a pipeline."""
-        self._add(report.following, pipe)
+        """Enqueue what there is room for, and shelve, as part of a pipeline.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        self._add(self._room.fitting(report.following), pipe)
         self._shelve(report.shelved, pipe)
 
     def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -201,7 +202,8 @@ class BatchWorker(SimpleWorker):
             self.set_current_job_id(jobs[0].id, pipeline=pipe)
             self.heartbeat(seconds, pipeline=pipe)
             self._heartbeats.beat(self.name, self.running, pipe)
-            _tell(pipe, "started")
+            with _untold("started"):
+                pipe.execute()
         return executions
 
     def _say_ended(
@@ -232,11 +234,13 @@ class BatchWorker(SimpleWorker):
                     self.increment_successful_job_count(pipe)
                     if job.id not in pending:
                         self._say_finished(job, pipe)
-            self._lanes.add_report(report, pipe)
+            with _untold("what follows"):
+                self._lanes.add_report(report, pipe)
             self.set_current_job_id(None, pipeline=pipe)
             self.set_state(WorkerStatus.IDLE, pipeline=pipe)
             self._heartbeats.beat(self.name, (), pipe)
-            _tell(pipe, "ended")
+            with _untold("ended"):
+                pipe.execute()
 
     def _say_finished(self, job: Job, pipe: Pipeline) -> None:
         job._result = None  # noqa: SLF001
@@ -244,13 +248,14 @@ class BatchWorker(SimpleWorker):
         job.cleanup(RESULT_SECONDS, pipeline=pipe, remove_from_queue=False)
 
 
-def _tell(pipe: Pipeline, what: str) -> None:
-    """Send what Redis should know; one that is away or full does not stop the work.
+@contextmanager
+def _untold(what: str) -> Iterator[None]:
+    """Go on where Redis, away or full, is not told something.
 
     What MongoDB holds is enough: the sweeper enqueues what could not be enqueued here.
     """
     try:
-        pipe.execute()
+        yield
     except RedisError as error:
         log.warning("redis_not_told", what=what, error=str(error)[:300])
 

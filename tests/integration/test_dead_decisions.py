@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -13,6 +14,7 @@ from pipeline.event import Event
 from pipeline.executor import Outcome
 from pipeline.queue import JobQueue, fetch
 from pipeline.store import LedgerRow, Records
+from pipeline.store.batches import Batches
 from pipeline.tracing import as_json, trace
 from tests.integration.harness import Document, fact
 from tests.integration.letters import Letters, job_of, tickets
@@ -150,21 +152,28 @@ def test_a_letter_whose_handler_is_not_loaded_is_not_requeued(
     assert pipeline.failed() == set()
 
 
-def test_a_requeue_that_ends_in_the_middle_has_changed_nothing(
-    pipeline: Letters, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("last", ["requeue", "close"])
+def test_a_decision_that_ends_before_its_commit_has_changed_nothing(
+    pipeline: Letters, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     """Row and batch change together or not at all."""
-    event = fact("e1")
-    pipeline.bury(event)
+    pipeline.bury(fact("e1"))
     before = pipeline.everything()
+    write = getattr(Batches, last)
 
-    def fail(*_: object, **__: object) -> None:
+    def write_and_end(*arguments: Any, **options: Any) -> None:
+        write(*arguments, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.store.batches.Batches.requeue", fail)
+    monkeypatch.setattr(Batches, last, write_and_end)
+    decide, *reason = {
+        "requeue": (pipeline.decisions.requeue,),
+        "close": (pipeline.decisions.discard, "a test of ours"),
+    }[last]
     with pytest.raises(KeyboardInterrupt):
-        pipeline.decisions.requeue(ids(pipeline))
+        decide(ids(pipeline), *reason)
     assert pipeline.everything() == before
+    assert len(pipeline.failed()) == 1
 
 
 def test_a_worker_and_a_person_at_once_come_to_one_effect(

@@ -28,6 +28,7 @@ from pipeline.declarations import Lane
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.event import Event
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect, fetch
+from pipeline.queue.room import Room
 from pipeline.queue.worker import Run
 from pipeline.reporting import report
 from pipeline.store import Batch, LedgerRow
@@ -286,6 +287,27 @@ def test_a_failing_event_among_small_jobs_fails_alone(pipeline: OnRedis) -> None
     states = [pipeline.states(event)["tickets.apply"] for event in events]
     assert states == ["done", "retrying", "done"]
     assert len(shelf(pipeline.redis, ScheduledJobRegistry)) == 1
+
+
+def test_a_lane_holds_no_more_jobs_than_it_may_and_everything_is_done(
+    pipeline: OnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit waits in the outbox; the sweeper brings it when there is room."""
+    monkeypatch.setattr("pipeline.queue.room.LOOK_SECONDS", 0.0)
+    pipeline.lanes = JobQueue(pipeline.redis)
+    pipeline.lanes._room = Room(pipeline.lanes.lengths, most=3)  # noqa: SLF001 - a small one
+    events = [fact(f"e{n}", n, entity_id=f"T{n}") for n in range(10)]
+    for event in events:
+        pipeline.submit(event)
+    pipeline.hand_over()
+    assert pipeline.lanes.lengths()["actions"] == 3
+    longest = 0
+    while not pipeline.store.records.batches.idle():
+        pipeline.sweep()
+        longest = max(longest, *pipeline.lanes.lengths().values())
+        pipeline.work()
+    assert longest == 3
+    assert pipeline.document("tenant_totals", "acme")["tickets"] == 10
 
 
 def test_jobs_go_back_to_the_head_of_their_lane_while_mongodb_is_away(
