@@ -119,6 +119,22 @@ def test_a_frozen_primary_is_replaced_and_follows_when_it_thaws(
     wait_for(lambda: documents_on(frozen) == 2, "the frozen one has caught up")
 
 
+def test_a_frozen_member_can_be_restarted_and_killed(replica_set: EmbeddedReplicaSet) -> None:
+    """It is thawed first, so that it ends in order; a kill needs no thaw."""
+    primary = primary_of(replica_set)
+    member = next(member for member in replica_set.members if member is not primary)
+    replica_set.freeze(member)
+    replica_set.restart(member)
+    assert '"msg":"Shutting down","attr":{"exitCode":0}' in member.log.with_suffix(
+        ".log.1"
+    ).read_text(errors="replace")
+    replica_set.freeze(member)
+    replica_set.kill(member)
+    assert not psutil.pid_exists(member.pid)
+    with pytest.raises(ServerFailed, match="does not run"):
+        replica_set.freeze(member)
+
+
 def test_a_primary_that_steps_down_goes_on_as_a_secondary(
     replica_set: EmbeddedReplicaSet, client: pymongo.MongoClient[Document]
 ) -> None:
