@@ -77,7 +77,7 @@ def throughput(bench: Bench, options: Options) -> dict[str, Any]:
     runs = []
     for _ in range(options.repeat):
         with bench.fresh() as app, bench.working(app) as supervisor, _Memory(supervisor) as memory:
-            fed = feed(app, _events(options.events), tick=supervisor.tend)
+            fed = feed(app, flight_events(options.events), tick=supervisor.tend)
             seconds = wait_until_idle(app, tick=supervisor.tend) - fed.started
         runs.append(
             {
@@ -99,7 +99,7 @@ def latency(bench: Bench, _options: Options) -> dict[str, Any]:
     An event counts from when it was due, not from when we got round to sending it, so a
     stall is in the figures of every event it held up.
     """
-    events = list(_events(PER_SECOND * LATENCY_SECONDS))
+    events = list(flight_events(PER_SECOND * LATENCY_SECONDS))
     with bench.fresh() as app, bench.working(app):
         commits = _Commits(app)
         due = _submit_on_time(app, events)
@@ -129,7 +129,7 @@ def redis_memory(bench: Bench, _options: Options) -> dict[str, Any]:
     with bench.fresh() as app:
         size = app.settings.batch_size
         action = app.registry.actions_for("appointment.scheduled")[0]
-        keys = [event.key for event in _events(QUEUED_BATCHES * size)]
+        keys = [event.key for event in flight_events(QUEUED_BATCHES * size)]
         batches = [
             Batch.of(action.name, keys[start : start + size], action.lane)
             for start in range(0, len(keys), size)
@@ -149,10 +149,7 @@ def redis_memory(bench: Bench, _options: Options) -> dict[str, Any]:
     }
 
 
-SCENARIOS: Final = {"throughput": throughput, "latency": latency, "redis": redis_memory}
-
-
-def _events(wanted: int) -> Iterator[Event]:
+def flight_events(wanted: int) -> Iterator[Event]:
     """Exactly so many events, in their order."""
     path = flights.data_file()
     return islice(flights.stream(path, flights.count(path, wanted)[0]), wanted)

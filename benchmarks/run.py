@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.feeding import StalledError
-from benchmarks.main_job import SCENARIOS, Bench, Options
+from benchmarks.guarantees import locks, rescue
+from benchmarks.main_job import Bench, Options, latency, redis_memory, throughput
 from benchmarks.places import PlaceTakenError, claim_folder
 from pipeline.settings import Settings
 from pipeline.store import connect
@@ -46,6 +47,17 @@ class Only(StrEnum):
     THROUGHPUT = "throughput"
     LATENCY = "latency"
     REDIS = "redis"
+    LOCKS = "locks"
+    RESCUE = "rescue"
+
+
+SCENARIOS: Final = {
+    Only.THROUGHPUT: throughput,
+    Only.LATENCY: latency,
+    Only.REDIS: redis_memory,
+    Only.LOCKS: locks,
+    Only.RESCUE: rescue,
+}
 
 
 def main(
@@ -60,7 +72,7 @@ def main(
     """Measure the main job on this machine. Figures of different machines don't compare."""
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     logs.configure("warning", process=process_name("bench"))
-    names = [only.value] if only else list(SCENARIOS)
+    names = [only] if only else list(Only)
     try:
         with explained():
             result = _measure(names, Options(events, repeat))
@@ -81,7 +93,7 @@ def _interrupt() -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _measure(names: list[str], options: Options) -> dict[str, Any]:
+def _measure(names: list[Only], options: Options) -> dict[str, Any]:
     settings = Settings()
     folder = settings.data_dir / "bench"
     claim_folder(folder, wipe=True)
@@ -107,7 +119,7 @@ def _measure(names: list[str], options: Options) -> dict[str, Any]:
         }
         for name in names:
             out.print(f"{name} …", highlight=False)
-            result["figures"][name] = SCENARIOS[name](Bench(settings, where), options)
+            result["figures"][name.value] = SCENARIOS[name](Bench(settings, where), options)
     return result
 
 
