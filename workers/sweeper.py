@@ -31,7 +31,7 @@ def run(app: Application) -> None:
     parent = os.getppid()
     sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
     log.info("sweeper_started")
-    leader = _Leader(app.locks, process_name("sweeper"), app.settings.sweep_interval)
+    leader = Leader(app.locks, process_name("sweeper"), app.settings.sweep_interval)
     while not stop.wait(app.settings.sweep_interval) and os.getppid() == parent:
         try:
             if leader.leads():
@@ -42,7 +42,7 @@ def run(app: Application) -> None:
     log.info("sweeper_stopped")
 
 
-class _Leader:
+class Leader:
     """One sweeper of several sweeps: the one that holds the lease; the others stand by.
 
     Two at once would do no harm, only the work twice.

@@ -12,8 +12,10 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 from redis import Redis
 
+from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
+from pipeline.locks import Locks
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
 from pipeline.reporting import report
 from pipeline.store import Batch, Store
@@ -21,6 +23,7 @@ from pipeline.sweeping import Sweeper
 from tests.conftest import started
 from tests.integration.harness import LONGEST_BACKOFF, Document, Harness, fact
 from workers.embedded import EmbeddedRedis
+from workers.sweeper import Leader
 
 SECRET = "correct-horse"  # noqa: S105 - of a server that lives for one test
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -213,3 +216,19 @@ def test_a_command_whose_mongodb_is_absent_says_so_and_ends_with_status_4(
     assert ended.returncode == 4
     assert "MongoDB does not answer" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_of_two_sweepers_one_leads_and_the_other_takes_over_when_it_ends(
+    redis_server: Redis,
+) -> None:
+    """By its word at once; after a kill when the lease is over."""
+    locks = Locks(redis_server, SystemClock())
+    one, two = Leader(locks, "one", 1.0), Leader(locks, "two", 1.0)
+    assert one.leads()
+    assert not two.leads()
+    assert one.leads()
+    one.resign()
+    assert two.leads()
+    assert not one.leads()
+    redis_server.flushall()
+    assert one.leads() != two.leads()

@@ -1,0 +1,111 @@
+"""A worker stopped by SIGSTOP for longer than its lease, and continued."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+from pymongo.database import Database
+from redis import Redis
+
+from pipeline.settings import Settings
+from pipeline.store.lock_policies import LockPolicies, Scope
+from tests.faults import waiting_handlers
+from tests.integration.harness import NOW, Document, fact
+from workers.bootstrap import Application, Servers, application
+
+LEASE_MS = 1000
+PATIENCE = 60
+LATER = NOW + timedelta(days=3650)
+
+
+@pytest.fixture
+def app(
+    database: Database[Document], mongo_url: str, redis_url: str, redis_server: Redis
+) -> Iterator[Application]:
+    """Give an application whose leases of ids last a second."""
+    settings = Settings(
+        mongo_url=SecretStr(mongo_url),
+        redis_url=SecretStr(redis_url),
+        database=database.name,
+        handlers=[waiting_handlers.__name__],
+    )
+    with application(settings, Servers(mongo_url, redis_url)) as app:
+        policies = LockPolicies(app.store.database)
+        policies.change(Scope(None, None), {"ttl_ms": LEASE_MS, "wait_ms": 0}, app.clock.now())
+        yield app
+
+
+def wait_for(fact: Callable[[], object]) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + PATIENCE
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def paused(app: Application, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Give a worker process that is stopped in the middle of its handler, and its file."""
+    hold = tmp_path / "hold"
+    hold.touch()
+    where = app.settings
+    assert where.mongo_url is not None
+    assert where.redis_url is not None
+    environment = {
+        "PIPELINE_MONGO_URL": where.mongo_url.get_secret_value(),
+        "PIPELINE_REDIS_URL": where.redis_url.get_secret_value(),
+        "PIPELINE_DATABASE": where.database,
+        "PIPELINE_HANDLERS": waiting_handlers.__name__,
+        waiting_handlers.HOLD: str(hold),
+    }
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "workers", "worker", "--name", "paused"],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        app.dispatcher.submit([fact("e1", 1, type="note.made", hold=True)])
+        wait_for(Path(f"{hold}.seen").exists)
+        worker.send_signal(signal.SIGSTOP)
+        wait_for(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED)
+        yield worker, hold
+    finally:
+        worker.send_signal(signal.SIGCONT)
+        worker.kill()
+        worker.wait()
+
+
+def test_it_does_not_overwrite_what_others_wrote_meanwhile(
+    app: Application, paused: tuple[subprocess.Popen[bytes], Path]
+) -> None:
+    """Its snapshot is old and its fence is low: it begins again, on what is there now."""
+    worker, hold = paused
+    app.dispatcher.submit([fact("e2", 2, type="note.made")])
+    batches = app.store.records.batches
+    with app.executor("other") as other:
+
+        def done() -> int:
+            (due,) = [b for b in batches.due(LATER, 10) if b.events[0].startswith("e2@")]
+            return other.run([due]).done
+
+        # Busy until the lease of the stopped worker is over.
+        wait_for(done)
+    between = app.store.records.table("notes").get(["acme:T1"])["acme:T1"]
+    assert between["seen"] == ["e2"]
+    hold.unlink()
+    worker.send_signal(signal.SIGCONT)
+    wait_for(batches.idle)
+    note = app.store.records.table("notes").get(["acme:T1"])["acme:T1"]
+    assert (note["last"], note["seen"]) == ("e2", ["e1", "e2"])
+    assert note["_sync"]["fence"] > between["_sync"]["fence"]
+    (row,) = app.store.records.ledger.of_event("e1@acme/desk")
+    assert (row.state.value, row.attempt) == ("done", 1)
