@@ -21,6 +21,8 @@ HOT_SHARE: Final = 0.05
 HOT_ACCOUNTS: Final = 3
 EVENTS_AN_ACCOUNT: Final = 8
 LARGEST_CALL: Final = 500
+FARTHEST: Final = 2_000
+"""Most events that go before a late one; a refold of a hot account takes them all again."""
 
 
 def story(seed: int, count: int) -> list[Event]:
@@ -59,11 +61,11 @@ def delivery(
     Args:
         seed: of the run.
         events: in order.
-        late: share of events that are held back, by up to a fifth of all events.
+        late: share of events that are held back, by up to 2,000 events or a fifth of all.
         duplicates: share of events that are sent a second time, some time later.
     """
     draw = random.Random(f"delivery {seed}")
-    farthest = max(1, len(events) // 5)
+    farthest = max(1, min(FARTHEST, len(events) // 5))
     arrivals: list[tuple[float, int, Event]] = []
     for number, event in enumerate(events):
         held = draw.randint(1, farthest) if draw.random() < late else 0
