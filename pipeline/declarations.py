@@ -1,4 +1,4 @@
-"""Declaring handlers: `@action` and `@observer`.
+"""Declaring handlers: `@action`, `@observer` and `@effect`.
 
 A declaration is checked where it stands, at import, and fails with a hint. Nothing is
 registered globally: a decorator returns a value, and the registry collects the values it
@@ -33,16 +33,16 @@ class Lane(StrEnum):
     OBSERVERS = "observers"
     """First, so that what is begun is finished before more is begun."""
     ACTIONS = "actions"
+    EFFECTS = "effects"
+    """Last: what goes outside waits for others, and nothing of ours waits for it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Handler:
-    """What actions and observers have in common; calling it calls its function."""
+    """What all handlers have in common; calling it calls its function."""
 
     name: str
     function: Callable[..., Any] = field(repr=False)
-    table: str
-    key: KeyTemplate
     max_attempts: int | None
     backoff: Backoff
 
@@ -54,7 +54,15 @@ class Handler:
 
 
 @dataclass(frozen=True, eq=False)
-class Action(Handler):
+class Writer(Handler):
+    """A handler that writes documents of a table, whose ids its key template makes."""
+
+    table: str
+    key: KeyTemplate
+
+
+@dataclass(frozen=True, eq=False)
+class Action(Writer):
     """A handler that an event reaches first, and that must be accounted for."""
 
     on: tuple[str, ...]
@@ -96,7 +104,7 @@ class Fold(Action):
 
 
 @dataclass(frozen=True, eq=False)
-class Observer(Handler):
+class Observer(Writer):
     """A handler that sees what a fold changed: `(change, event) -> Update or None`."""
 
     after: Fold | Observer
@@ -107,6 +115,15 @@ class Observer(Handler):
     def root(self) -> Fold:
         """The fold at the head of the chain."""
         return self.after.root
+
+
+@dataclass(frozen=True, eq=False)
+class Effect(Handler):
+    """A handler that does something outside: `(change, event, key) -> bool`."""
+
+    after: Fold
+
+    lane: ClassVar[Lane] = Lane.EFFECTS
 
 
 def action(  # noqa: PLR0913 - a declaration names all it declares
@@ -147,7 +164,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
             )
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         if state is None:
-            return Commutative(name, function, table, template, max_attempts, backoff, types)
+            return Commutative(name, function, max_attempts, backoff, table, template, types)
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
@@ -155,10 +172,10 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         return Fold(
             name,
             function,
-            table,
-            template,
             max_attempts,
             backoff,
+            table,
+            template,
             types,
             state,
             temporal,
@@ -217,6 +234,40 @@ def observer(
     return declare
 
 
+def effect(
+    name: str,
+    *,
+    after: Handler,
+    max_attempts: int | None = None,
+    backoff: Backoff = DEFAULT_BACKOFF,
+) -> Callable[[Callable[..., Any]], Effect]:
+    """Declare something that is done outside, after a fold's change is committed.
+
+    It is done at least once for each event: where a worker dies between doing it and noting
+    that it was done, it is done again. So the function gets a key, the same for the same
+    event whenever it is called, for the other side to know a repetition by. It says whether
+    it did anything. A replay or a late event never does it again.
+
+    Args:
+        name: stable name, `domain.verb`.
+        after: the fold it follows, whose change it sees.
+        max_attempts: attempts before an event is a dead letter; the settings' unless given.
+        backoff: how long to wait between attempts.
+
+    Raises:
+        DeclarationError: with what is wrong and a guess at the cause.
+    """
+
+    def declare(function: Callable[..., Any]) -> Effect:
+        _check_name(name)
+        if not isinstance(after, Fold):
+            raise DeclarationError(f"{name}: after= takes a fold, not {after!r}")
+        _check_arity(name, function, 3, "(change, event, key)")
+        return Effect(name, function, max_attempts, backoff, after)
+
+    return declare
+
+
 def _fold_state(name: str, function: Callable[..., Any]) -> type[State] | None:
     """The state model of a fold, or None for a commutative action."""
     parameters = list(inspect.signature(function).parameters)
@@ -243,12 +294,16 @@ def _check_arity(name: str, function: Callable[..., Any], count: int, shape: str
         raise DeclarationError(f"{name}: takes {len(parameters)} parameters; expected {shape}")
 
 
-def _check_names(name: str, table: str) -> None:
+def _check_name(name: str) -> None:
     if not _HANDLER_NAME.fullmatch(name):
         raise DeclarationError(
             f"{name!r} is no handler name; two or more lower-case words joined by dots, "
             f"such as 'appointments.apply'"
         )
+
+
+def _check_names(name: str, table: str) -> None:
+    _check_name(name)
     if not _TABLE_NAME.fullmatch(table):
         raise DeclarationError(f"{name}: {table!r} is no table name; lower case, digits and _")
     if table in RESERVED_TABLES:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Final
 
-from pipeline.declarations import Action, Fold, Handler, Observer
+from pipeline.declarations import Action, Effect, Fold, Handler, Observer, Writer
 from pipeline.errors import DeclarationError, UnknownHandler
 from pipeline.keys import did_you_mean
 
@@ -31,12 +31,16 @@ class Registry:
         for handler in handlers:
             _ensure_new(handler, self._by_name)
             self._by_name[handler.name] = handler
+        self._effects: dict[str, list[Effect]] = {name: [] for name in self._by_name}
         self._actions = [h for h in self._by_name.values() if isinstance(h, Action)]
         self._after: dict[str, list[Observer]] = {name: [] for name in self._by_name}
         for handler in self._by_name.values():
-            if isinstance(handler, Observer):
+            if isinstance(handler, Observer | Effect):
                 _ensure_loaded(handler, self._by_name)
+            if isinstance(handler, Observer):
                 self._after[handler.after.name].append(handler)
+            elif isinstance(handler, Effect):
+                self._effects[handler.after.name].append(handler)
         _ensure_single_writers(self._by_name.values())
         self._patterns = [(a, _pattern(a.on)) for a in self._actions]
         self._by_type: dict[str, tuple[Action, ...]] = {}
@@ -86,13 +90,20 @@ class Registry:
             below += child, *self.observers_below(child)
         return below
 
-    def writers_of(self, table: str) -> list[Handler]:
+    def effects_of(self, handler: Handler) -> list[Effect]:
+        """The effects that follow this handler."""
+        return self._effects[handler.name]
+
+    def writers_of(self, table: str) -> list[Writer]:
         """The handlers that write this table."""
-        return [h for h in self._by_name.values() if h.table == table]
+        return [h for h in self._writers() if h.table == table]
+
+    def _writers(self) -> list[Writer]:
+        return [h for h in self._by_name.values() if isinstance(h, Writer)]
 
     def tables(self) -> list[str]:
         """Every table that some handler writes, temporal ones included."""
-        names = {h.table for h in self._by_name.values()}
+        names = {h.table for h in self._writers()}
         return sorted(names | {a.history for a in self._actions if isinstance(a, Fold)})
 
 
@@ -139,7 +150,7 @@ def _ensure_new(handler: Handler, known: dict[str, Handler]) -> None:
         )
 
 
-def _ensure_loaded(handler: Observer, known: dict[str, Handler]) -> None:
+def _ensure_loaded(handler: Observer | Effect, known: dict[str, Handler]) -> None:
     if known.get(handler.after.name) is not handler.after:
         raise DeclarationError(
             f"{handler.name} follows {handler.after.name}, whose module "
@@ -149,9 +160,9 @@ def _ensure_loaded(handler: Observer, known: dict[str, Handler]) -> None:
 
 def _ensure_single_writers(handlers: Iterable[Handler]) -> None:
     """A fold owns its table and its history: another writer would be lost by a refold."""
-    handlers = list(handlers)
-    for fold in (h for h in handlers if isinstance(h, Fold)):
-        for other in handlers:
+    writers = [handler for handler in handlers if isinstance(handler, Writer)]
+    for fold in (h for h in writers if isinstance(h, Fold)):
+        for other in writers:
             theirs = {other.table, getattr(other, "history", None)}
             if other is not fold and theirs & {fold.table, fold.history}:
                 raise DeclarationError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from pipeline.declarations import Handler
+from pipeline.declarations import Handler, Writer
 from pipeline.errors import NotFound
 from pipeline.registry import Registry
 from pipeline.store import EventRecord, LedgerRow, Store
@@ -14,6 +14,8 @@ from pipeline.store.batches import RunRecord
 
 WAITING: Final = "waiting"
 """What a handler without a ledger row is called: its turn has not come."""
+OUTSIDE: Final = "outside"
+"""Stands for the table of an effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,14 @@ def _trace(store: Store, registry: Registry, record: EventRecord) -> Trace:
         row = rows.pop(handler.name, None)
         return Step(
             handler=handler.name,
-            table=handler.table,
+            table=handler.table if isinstance(handler, Writer) else OUTSIDE,
             state=row.state.value if row else WAITING,
             row=row,
             run=runs.get(row.job) if row else None,
-            steps=[step(observer) for observer in registry.observers_of(handler)],
+            steps=[
+                step(one)
+                for one in (*registry.observers_of(handler), *registry.effects_of(handler))
+            ],
         )
 
     steps = [step(action) for action in registry.actions_for(record.event.type)]

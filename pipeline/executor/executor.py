@@ -18,10 +18,12 @@ from typing import Any, Final
 import structlog
 
 from pipeline.clock import Clock
-from pipeline.declarations import Commutative, Fold, Handler, Observer
+from pipeline.declarations import Commutative, Effect, Fold, Handler, Observer
 from pipeline.errors import Unavailable, UnknownHandler
+from pipeline.event import Event
 from pipeline.executor.course import Course, Planned
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
+from pipeline.executor.effecting import Effects
 from pipeline.executor.failing import failure
 from pipeline.executor.isolating import isolate
 from pipeline.executor.locking import LeaseLost, Locking
@@ -87,6 +89,7 @@ class Executor:
         self._hooks = hooks or Hooks()
         self._pass = self._hooks.passing
         self._recent = Recent()
+        self._effects = Effects(store, clock, settings, worker)
 
     def run(self, batches: Sequence[Batch]) -> Outcome:
         """Run batches of the same handlers in one transaction.
@@ -102,7 +105,7 @@ class Executor:
         self._pass(Step.TAKEN)
         started = self._clock.monotonic()
         try:
-            outcome = self._run(self._course(handlers, batches))
+            outcome = self._outcome(handlers, batches)
         except Unavailable:
             raise
         except Exception as refusal:  # noqa: BLE001 - one event is at fault; cutting finds it
@@ -111,6 +114,12 @@ class Executor:
             outcome = self._isolate(handlers, batches[0], refusal)
         self._log(batches, outcome, self._clock.monotonic() - started)
         return outcome
+
+    def _outcome(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Outcome:
+        first = self._watched(handlers, batches)[0]
+        if isinstance(first, Effect):
+            return self._effects.run(first, batches)
+        return self._run(self._course(handlers, batches))
 
     def _course(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Course:
         """Read the events, and plan what can be planned before the transaction."""
@@ -139,7 +148,7 @@ class Executor:
 
         def watched(function: Callable[..., Any]) -> Callable[..., Any]:
             def tell_and_call(*args: Any) -> Any:
-                note(args[-1].key)
+                note(next(arg.key for arg in args if isinstance(arg, Event)))
                 return function(*args)
 
             return tell_and_call
@@ -319,9 +328,13 @@ class Executor:
         transitions: Transitions,
         outcome: Outcome,
     ) -> None:
-        """Note what is to be done next: the observers of this handler, on the same events."""
+        """Note what is to be done next on the same events: this handler's observers, effects."""
+        if not events:
+            return
+        for effect in self._registry.effects_of(handler):
+            outcome.following.append(Batch.of(effect.name, events, effect.lane))
         observers = self._registry.observers_of(handler)
-        if not events or not observers:
+        if not observers:
             return
         names = SIBLINGS.join(observer.name for observer in observers)
         batch = Batch.of(names, events, observers[0].lane)

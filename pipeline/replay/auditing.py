@@ -176,4 +176,5 @@ class _Asking:
 
     def _below(self, handler: Handler) -> int:
         """The bits of all handlers below this one."""
-        return sum(self._bits[one.name] for one in self._registry.observers_below(handler))
+        below = (*self._registry.observers_below(handler), *self._registry.effects_of(handler))
+        return sum(self._bits[one.name] for one in below)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from pipeline.declarations import Fold
+from pipeline.declarations import Fold, Writer
 from pipeline.registry import Registry
 from pipeline.replay.derived import DerivedTable
 from pipeline.replay.folded import Chains, HistoryTable, StateTable
@@ -71,7 +71,7 @@ class Tables(Mapping[str, Contents]):
                 chains = self.chains[handler.table] = {}
                 self._contents[handler.table] = StateTable(chains)
                 self._contents[handler.history] = HistoryTable(chains)
-            elif handler.table not in self.derived:
+            elif isinstance(handler, Writer) and handler.table not in self.derived:
                 self._contents[handler.table] = self.derived.setdefault(
                     handler.table, DerivedTable()
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,8 @@ from bson import Decimal128
 from pipeline.replay.tables import Contents
 from pipeline.updates.ordering import identity
 
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
+# Of one of these types, two values that Python holds equal are equal to MongoDB too.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), datetime, Decimal})
 _OF_THE_RUN: Final = frozenset({"_sync.read_at", "_sync.write_at", "_sync.fence"})
 _DERIVED_STAMP: Final = _OF_THE_RUN | {"_sync.event_at"}
 
@@ -57,12 +59,14 @@ class Rules(NamedTuple):
         self, expected: Mapping[str, Any], actual: Mapping[str, Any], above: str = ""
     ) -> Iterator[Unlike]:
         """Fields that differ, the innermost ones, by dotted path."""
-        for name in {**expected, **actual}:
-            path = f"{above}{name}"
+        for name in expected if expected.keys() == actual.keys() else {**expected, **actual}:
             one, other = expected.get(name, ABSENT), actual.get(name, ABSENT)
-            if one is other or path in self.ignored:
+            if type(one) is type(other) and type(one) in _PLAIN and one == other:
                 continue
-            if isinstance(one, Mapping) and isinstance(other, Mapping):
+            path = f"{above}{name}"
+            if path in self.ignored:
+                continue
+            if isinstance(one, dict) and isinstance(other, dict):
                 yield from self.unlike(one, other, f"{path}.")
             elif not self._alike(path, one, other):
                 yield path, one, other
@@ -79,11 +83,19 @@ class Rules(NamedTuple):
     def _is_set(self, path: str) -> bool:
         return self.operators is not None and "add_to_set" in self.operators(path)
 
+    def _is_counter(self, path: str) -> bool:
+        """Whether nothing but `inc`, if anything, has written this or what it is in."""
+        if self.operators is None:
+            return False
+        parts = path.split(".")
+        above = (".".join(parts[: depth + 1]) for depth in range(len(parts)))
+        return not any(self.operators(one) - {"inc"} for one in above)
+
     def _counts_nothing(self, path: str, value: Any) -> bool:
         """Whether this is a counter at zero, or a document of nothing but such counters."""
-        if self.operators is None or path.startswith("_sync.") or self.operators(path) - {"inc"}:
+        if path.startswith("_sync.") or not self._is_counter(path):
             return False
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return bool(value) and all(
                 self._counts_nothing(f"{path}.{name}", item) for name, item in value.items()
             )
@@ -100,9 +112,9 @@ def alike(one: Any, other: Any, *, exact: bool) -> bool:
         other: another, from this side or from MongoDB.
         exact: whether 1 and 1.0 differ, as they do in type.
     """
-    if type(one) is type(other) and type(one) in _PLAIN:
-        return bool(one == other)
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
+    if type(one) is type(other) and type(one) in _PLAIN and one == other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
             alike(item, other[name], exact=exact) for name, item in one.items()
         )

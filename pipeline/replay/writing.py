@@ -65,12 +65,10 @@ class Writer:
             return
         mark = self._mark(event, after)
         document = self._known.get(mark)
-        if document is not None:
+        if document is None:
+            self._known[mark] = self._write(self._key(event, after), update, event, after)
+        else:
             self._table.change(document, update, event.occurred_at)
-            return
-        document = self._write(self._key(event, after), update, event, after)
-        if _is_text(mark):
-            self._known[mark] = document
 
     def _write(self, key: str, update: Update, event: Event, after: State | None) -> Document:
         document = self._table.get(key)
@@ -89,7 +87,8 @@ def _placeholders(handler: Commutative | Observer) -> list[str]:
 def _mark_of(handler: Commutative | Observer, names: list[str]) -> Mark | None:
     """What tells a handler's documents apart sooner than their keys do.
 
-    It is the values that the key is made of, unjoined. None where some may be no texts.
+    It is the values that the key is made of, unjoined. None where one may be something else
+    than a text: in a dict 1 and True are the same, and as keys they are two.
     """
     of_event = [name for name in names if name in ENVELOPE_FIELDS]
     of_state = [name.removeprefix("after.") for name in names if name.startswith("after.")]
@@ -103,8 +102,3 @@ def _mark_of(handler: Commutative | Observer, names: list[str]) -> Mark | None:
         return None
     state_part = attrgetter(*of_state)
     return lambda event, after: (event_part(event), state_part(after))
-
-
-def _is_text(mark: object) -> bool:
-    """Whether it is all texts: to a dict 1 and True are one, and as keys they are two."""
-    return all(map(_is_text, mark)) if isinstance(mark, tuple) else type(mark) is str

@@ -51,8 +51,8 @@ INDEXES: Final = {
 class LedgerState(StrEnum):
     """Where an event stands in a handler.
 
-    Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; RETRYING and
-    SNOOZED are moved on by the sweeper; DEAD by a person.
+    Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; SENDING, RETRYING
+    and SNOOZED are moved on by the sweeper; DEAD by a person.
     """
 
     DONE = "done"
@@ -61,6 +61,8 @@ class LedgerState(StrEnum):
     """The handler had nothing to do for it."""
     CANCELLED = "cancelled"
     """The handler, or a person, gave it up; the error tells why."""
+    SENDING = "sending"
+    """An effect has begun and was not noted as done; whether it was is known outside only."""
     SNOOZED = "snoozed"
     """The handler asked to be given it again at a later moment."""
     RETRYING = "retrying"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Final
 
 from pipeline import (
@@ -18,6 +19,7 @@ from pipeline import (
     Update,
     action,
     add_to_set,
+    effect,
     inc,
     maximum,
     minimum,
@@ -30,6 +32,10 @@ PATIENT: Final = 50
 """Attempts: chance alone must never make a dead letter."""
 SOON: Final = Backoff(base_seconds=0.5, cap_seconds=2.0)
 
+SINK: Final = "PIPELINE_CHAOS_SINK"
+"""Names the file that stands for the world outside."""
+
+_sink: Final = os.environ.get(SINK)
 _share: Final = float(os.environ.get(RAISE, "0"))
 
 
@@ -133,6 +139,18 @@ def count_status(change: Change[Account], _event: Event) -> Update | None:
     if change.entered("status", change.after.status):
         return inc(entered=1)
     return None
+
+
+@effect("accounts.tell", after=apply_account, max_attempts=PATIENT, backoff=SOON)
+def tell(change: Change[Account], _event: Event, key: str) -> bool:
+    """Write the key to a file, as if to somebody outside, when an account is closed."""
+    _stumble()
+    if not (_sink and change.entered("status", "closed")):
+        return False
+    # One short write to a file opened for appending is one line, whoever else writes.
+    with Path(_sink).open("a") as outside:
+        outside.write(f"{key}\n")
+    return True
 
 
 @action(

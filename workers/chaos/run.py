@@ -27,13 +27,14 @@ from workers.chaos import handlers as own_handlers
 from workers.chaos.faults import schedule
 from workers.chaos.stage import LOCK_SECONDS, Stage
 from workers.chaos.story import delivery, story
-from workers.chaos.verdict import Verdict, judge
+from workers.chaos.verdict import Verdict, judge, judge_effects
 
 RATE: Final = 2_500
 """Events a second that are made ready; more than two cores can take under faults."""
 AHEAD: Final = 60
 """Most batches that may be pending before more is sent: what is sent is worked off in order."""
 POLL_SECONDS: Final = 0.2
+SINK: Final = "outside.txt"
 PATIENCE_SECONDS: Final = 240.0
 """So long after the last fault all has to be done."""
 
@@ -118,6 +119,7 @@ def run(
     environment = {
         "PIPELINE_HANDLERS": ",".join(options.handlers),
         own_handlers.RAISE: str(options.raises),
+        own_handlers.SINK: str(options.folder.absolute() / SINK),
         **options.environment,
     }
     registry = load(registry_of or options.handlers)
@@ -143,6 +145,7 @@ def run(
             progress.phase = "comparing"
             tick(progress)
             judge(verdict, app.store, registry, sender.sent)
+            judge_effects(verdict, app.store, options.folder / SINK)
     return verdict
 
 

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pipeline import Event
 from pipeline.declarations import Fold
 from pipeline.registry import Registry
 from pipeline.replay import Audit, Differences, audit, compare, replay
-from pipeline.store import Store
+from pipeline.store import LedgerState, Store
+from workers.chaos.handlers import tell
 
 SHOWN: Final = 5
+TELL: Final = tell.name
 
 
 class Hold(NamedTuple):
@@ -43,6 +46,9 @@ class Verdict:
         differences: the tables against the sequential run.
         audit: the ledger against the registry.
         overlaps: pairs of runs that held the same document at the same time.
+        effects: keys that came outside, each once; at least one for each effect that is done.
+        repeated_effects: how often a key came again; where a worker died before it noted it.
+        missing_effects: effects that the ledger calls done and that never came outside.
         unfinished: why the run did not come to its end, if it did not.
     """
 
@@ -57,13 +63,17 @@ class Verdict:
     differences: Differences = field(default_factory=lambda: Differences({}))
     audit: Audit = field(default_factory=Audit)
     overlaps: list[str] = field(default_factory=list)
+    effects: int = 0
+    repeated_effects: int = 0
+    missing_effects: list[str] = field(default_factory=list)
     unfinished: str = ""
 
     @property
     def lost(self) -> int:
         """Effects that are not there, and documents that are missing."""
         missing = sum(table.missing for table in self.differences.tables.values())
-        return self.audit.lost.count + self.audit.unfinished.count + missing
+        unseen = len(self.missing_effects)
+        return self.audit.lost.count + self.audit.unfinished.count + missing + unseen
 
     @property
     def doubled(self) -> int:
@@ -94,6 +104,8 @@ class Verdict:
             "doubled": self.doubled,
             "wrong": self.wrong,
             "overlaps": len(self.overlaps),
+            "effects": self.effects,
+            "repeated_effects": self.repeated_effects,
             "late": self.late,
             "retried": self.retried,
             "set_aside": self.set_aside,
@@ -109,6 +121,7 @@ class Verdict:
             found += str(self.differences).splitlines()
         if not self.audit.clean:
             found += str(self.audit).splitlines()
+        found += [f"never came outside: {key}" for key in self.missing_effects[:SHOWN]]
         return found + self.overlaps[:SHOWN]
 
 
@@ -121,6 +134,16 @@ def judge(verdict: Verdict, store: Store, registry: Registry, events: Sequence[E
     failures = [(failure.event, failure.handler) for failure in expected.failures]
     verdict.audit = audit(registry, events, _rows(verdict, store), failures)
     verdict.overlaps = overlaps(_holds(store, registry))
+
+
+def judge_effects(verdict: Verdict, store: Store, sink: Path) -> None:
+    """Compare what came outside with what the ledger says was done."""
+    came = Counter(sink.read_text().splitlines()) if sink.exists() else Counter[str]()
+    verdict.effects = len(came)
+    verdict.repeated_effects = came.total() - len(came)
+    rows = store.records.ledger.scan()
+    done = {row.id for row in rows if row.handler == TELL and row.state is LedgerState.DONE}
+    verdict.missing_effects = sorted(done - came.keys())
 
 
 def _rows(verdict: Verdict, store: Store) -> Iterator[tuple[str, str, str]]:

@@ -109,6 +109,10 @@ def _print(verdict: Verdict) -> None:
     facts.add_row("late", f"{verdict.late:,} events healed their documents")
     if verdict.set_aside:
         facts.add_row("set aside", f"{verdict.set_aside:,} whose workers were killed, put back")
+    facts.add_row(
+        "outside",
+        f"{verdict.effects:,} effects; {verdict.repeated_effects:,} again, under their keys",
+    )
     facts.add_row("time", f"{verdict.seconds:,.0f} s")
     for name, count in (
         ("lost", verdict.lost),

@@ -11,6 +11,7 @@ from workers.chaos.handlers import (  # noqa: F401 - the handlers this build run
     count_status,
     count_tenant,
     count_visit,
+    tell,
 )
 
 
