@@ -15,6 +15,8 @@ from typing import Final
 STEADY_SECONDS: Final = 30.0
 """A process that lived this long is well: its failures are forgotten."""
 LONGEST_PAUSE: Final = 30.0
+UNAVAILABLE_PAUSE: Final = 2.0
+"""Between tries while a server is away; a start takes longer than that to find out."""
 CRASHES: Final = 5
 """So many lives in a row, each too short to be steady, are a crash loop."""
 RECYCLE_AFTER: Final = 10.0
@@ -112,12 +114,20 @@ class History:
         """After it was killed; once is enough."""
         return replace(self, deadline=math.inf)
 
-    def ended(self, now: float) -> History:
-        """After its end, whoever wanted it."""
+    def ended(self, now: float, *, unavailable: bool = False) -> History:
+        """After its end, whoever wanted it.
+
+        Args:
+            now: the time.
+            unavailable: whether it said that a server is away: no failure of its own, and it
+                is tried again soon.
+        """
         if self.phase is Phase.DRAINING:
             return replace(self, phase=Phase.ENDED)
         if self.phase is Phase.RECYCLING:
             return replace(self, phase=Phase.WAITING, due=now)
+        if unavailable:
+            return replace(self, phase=Phase.WAITING, due=now + UNAVAILABLE_PAUSE)
         steady = now - self.since >= STEADY_SECONDS
         failures = 1 if steady else self.failures + 1
         return replace(self, phase=Phase.WAITING, failures=failures, due=now + pause(failures))

@@ -34,6 +34,9 @@ LOG_BYTES: Final = 16 * 1024 * 1024
 TOLD_LINES: Final = 10
 MEBIBYTE: Final = 1024 * 1024
 
+UNAVAILABLE: Final = 4
+"""The exit status of a process that says a server is away; see `workers.cli.context.Exit`."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -254,7 +257,7 @@ class Supervisor:
     def _note_failure(
         self, child: _Child, now: float, reason: str, status: int | None = None
     ) -> None:
-        child.history = child.history.ended(now)
+        child.history = child.history.ended(now, unavailable=status == UNAVAILABLE)
         child.last_line = reason
         failures, pause = child.history.failures, child.history.due - now
         log.warning(

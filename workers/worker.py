@@ -52,7 +52,7 @@ def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor
     gc.set_threshold(*GC_THRESHOLDS)
     with _Pulse(app.heartbeats, worker, app.settings.lease_seconds):
         log.info("worker_started", lanes=[lane.value for lane in lanes])
-        worker.work(logging_level="WARNING")
+        worker.work_on()
 
 
 class _Pulse:

@@ -94,8 +94,37 @@ class BatchWorker(SimpleWorker):
         self._taker = Taker(connection, room)
         self._lanes = JobQueue(connection)
         self._group: list[Job] = []
+        self._told_to_stop = False
         self._heartbeats = heartbeats
         self.running: tuple[str, ...] = ()
+
+    def work_on(self) -> None:
+        """Work until a signal ends it; where Redis goes away, wait for it and go on.
+
+        RQ's own loop ends at whatever goes wrong between two jobs. A process that ends would
+        be started again, a second later and with a second's work to get ready.
+        """
+        while not self._told_to_stop:
+            try:
+                self.work(logging_level="WARNING")
+            except (RedisAway, RedisSlow) as error:
+                log.warning("redis_away", error=str(error)[:300])
+            if not self._told_to_stop:
+                time.sleep(PAUSE_SECONDS)
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Note that we were told to stop: RQ's loop ends for other reasons too."""
+        self._told_to_stop = True
+
+    def set_shutdown_requested_date(self) -> None:
+        """Tell RQ; called from a signal handler, where an error would hit the job in hand."""
+        with _untold("shutdown"):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
+
+    def register_birth(self) -> None:
+        """Tell RQ that we are there, also where it could not be told that we were gone."""
+        self.connection.delete(self.key)
+        super().register_birth()  # type: ignore[no-untyped-call]
 
     def run_maintenance_tasks(self) -> None:
         """Nothing: RQ's clean-up fails jobs that the sweeper would run again."""
@@ -104,14 +133,16 @@ class BatchWorker(SimpleWorker):
         """Wait while suspended; looked at once a second, not before each job."""
         if burst or time.monotonic() - self._looked >= SUSPENSION_SECONDS:
             self._looked = time.monotonic()
-            super().check_for_suspension(burst)
+            with _untold("suspension"):
+                super().check_for_suspension(burst)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Tell RQ that we live; alone at most every ten seconds, for free within a pipeline."""
         if pipeline is None and time.monotonic() - self._beaten < HEARTBEAT_SECONDS:
             return
         self._beaten = time.monotonic()
-        super().heartbeat(timeout, pipeline)
+        with _untold("heartbeat"):
+            super().heartbeat(timeout, pipeline)
 
     def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
         """Tell RQ what we do, unless it knows."""

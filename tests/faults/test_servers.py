@@ -17,12 +17,14 @@ from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.locks import Locks
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
+from pipeline.registry import load
 from pipeline.reporting import report
 from pipeline.store import Batch, Store
 from pipeline.sweeping import Sweeper
+from tests.acceptance.conftest import wait_for
 from tests.conftest import started
 from tests.integration.harness import LONGEST_BACKOFF, Document, Harness, fact
-from workers.embedded import EmbeddedRedis
+from workers.embedded import EmbeddedRedis, Proxy
 from workers.sweeper import Leader
 
 SECRET = "correct-horse"  # noqa: S105 - of a server that lives for one test
@@ -232,3 +234,44 @@ def test_of_two_sweepers_one_leads_and_the_other_takes_over_when_it_ends(
     assert not one.leads()
     redis_server.flushall()
     assert one.leads() != two.leads()
+
+
+def test_a_worker_outlives_a_redis_that_is_cut_off_and_killed(
+    mongo: MongoClient[Document],
+    database: Database[Document],
+    mongo_url: str,
+    own_redis: EmbeddedRedis,
+    tmp_path: Path,
+) -> None:
+    """The same process goes on when Redis is back, and ends when it is told to."""
+    harness = Harness(mongo, database.name, handlers=load(["handlers.appointments"]))
+    port = int(own_redis.address.rpartition(":")[2].partition("/")[0])
+    with Proxy(port) as proxy, (tmp_path / "worker.log").open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "workers", "worker"],
+            env=os.environ
+            | {
+                "PIPELINE_MONGO_URL": mongo_url,
+                "PIPELINE_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
+                "PIPELINE_DATABASE": database.name,
+            },
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            with Redis.from_url(own_redis.address) as client:
+                beats = Heartbeats(client, 10)
+                wait_for(beats.running, "the worker beats")
+                proxy.cut()
+                proxy.cut()
+                own_redis.kill()
+                own_redis.restart()
+                harness.submit(fact("e1", type="appointment.booked"))
+                JobQueue(client).enqueue(list(harness.waiting))
+                wait_for(lambda: harness.states(fact("e1")), "the event is done")
+            assert worker.poll() is None
+            worker.terminate()
+            assert worker.wait(60) == 0
+        finally:
+            worker.kill()
+            worker.wait()

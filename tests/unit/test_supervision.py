@@ -13,6 +13,7 @@ from workers.supervision import (
     LONGEST_PAUSE,
     RECYCLE_AFTER,
     STEADY_SECONDS,
+    UNAVAILABLE_PAUSE,
     Action,
     History,
     Phase,
@@ -243,3 +244,16 @@ def test_no_order_of_events_leaves_a_process_without_a_next_step(
         assert life.history.due <= life.now + LONGEST_PAUSE
     else:
         assert life.history.phase in {Phase.RUNNING, Phase.RECYCLING}
+
+
+def test_a_process_that_says_a_server_is_away_is_tried_again_soon_and_is_no_crash_loop() -> None:
+    """However often: it is well, and the server is not."""
+    history, now = History(), 0.0
+    for _ in range(20):
+        history = history.started(now)
+        now += 1.0
+        history = history.ended(now, unavailable=True)
+        assert history.due == now + UNAVAILABLE_PAUSE
+        now = history.due
+    assert not history.looping
+    assert history.failures == 0

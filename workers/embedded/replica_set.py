@@ -23,6 +23,8 @@ SETTINGS = {
     # So long a new primary waits for a silent member that might know more. What is confirmed
     # to a client the new one knows anyway.
     "catchUpTimeoutMillis": 500,
+    # All read from the primary; who might read from a frozen secondary would notice late.
+    "chainingAllowed": False,
 }
 STEP_DOWN_SECONDS = 5  # so long a primary that stepped down does not stand again
 CATCH_UP_SECONDS = 4  # so long a primary waits for a successor who knows all it knows

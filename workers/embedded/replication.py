@@ -49,15 +49,23 @@ def settle(
 def ready(ports: Sequence[int]) -> bool:
     """Tell whether one of the servers is primary and all others follow it.
 
-    Each of them must know that the majority has a write of this primary's term. A member of a
+    Each of them must know that the majority has a write of this primary's term: a member of a
     new set that does not could neither keep nor take back what it wrote if it were cut off now.
+    And each must be reading from the primary: one that is only about to would wait for half a
+    minute if the primary froze now, and no write would be confirmed meanwhile.
     """
-    said = [greeting(port) for port in ports]
-    terms = [one["lastWrite"]["opTime"]["t"] for one in said if one.get("isWritablePrimary")]
-    return len(terms) == 1 and all(
-        (one.get("isWritablePrimary") or one.get("secondary"))
-        and one["lastWrite"].get("majorityOpTime", {}).get("t") == terms[0]
-        for one in said
+    said = {port: greeting(port) for port in ports}
+    leading = [port for port in ports if said[port].get("isWritablePrimary")]
+    if len(leading) != 1:
+        return False
+    term = said[leading[0]]["lastWrite"]["opTime"]["t"]
+    following = [port for port in ports if port not in leading and said[port].get("secondary")]
+    return (
+        len(following) == len(ports) - 1
+        and all(
+            one["lastWrite"].get("majorityOpTime", {}).get("t") == term for one in said.values()
+        )
+        and all(_source(port) == f"{LOOPBACK}:{leading[0]}" for port in following)
     )
 
 
@@ -70,6 +78,41 @@ def greeting(port: int) -> Document:
             return dict(client.admin.command("hello"))
         except PyMongoError:
             return {}
+
+
+def _source(port: int) -> str:
+    """Name the member that a secondary reads from."""
+    with direct(port) as client:
+        try:
+            return str(client.admin.command("replSetGetStatus")["syncSourceHost"])
+        except PyMongoError:
+            return ""
+
+
+def moved(config: Document, hosts: Sequence[str], settings: Mapping[str, int]) -> Document | None:
+    """Write a set's configuration anew for members that listen elsewhere than they did.
+
+    Args:
+        config: The configuration as it was.
+        hosts: Where each member is now, in the order of the members; more are new members.
+        settings: The set's settings, where they differ from MongoDB's own.
+
+    Returns:
+        The new one, or None where every member is where it was.
+    """
+    if [member["host"] for member in config["members"]] == list(hosts):
+        return None
+    known = [*config["members"], *({} for _ in hosts)]
+    members = [
+        {**old, "_id": number, "host": host}
+        for number, (old, host) in enumerate(zip(known, hosts, strict=False))
+    ]
+    return {
+        **config,
+        "version": config["version"] + 1,
+        "members": members,
+        "settings": {**config["settings"], **settings},
+    }
 
 
 def _configure(servers: Mapping[int, Path], name: str, settings: Mapping[str, int]) -> bool:
@@ -92,16 +135,9 @@ def _configure(servers: Mapping[int, Path], name: str, settings: Mapping[str, in
         _administer(next(iter(servers)), "replSetInitiate", config)
         return True
     newest = max(stored, key=lambda port: (stored[port]["version"], stored[port]["term"]))
-    config = stored[newest]
-    if [member["host"] for member in config["members"]] != hosts:
-        # The last ports are taken, so members have moved, and cannot agree where they don't meet.
-        known: list[Document] = [*config["members"], *({} for _ in hosts)]
-        config["members"] = [
-            {**old, "_id": n, "host": host}
-            for n, (old, host) in enumerate(zip(known, hosts, strict=False))
-        ]
-        config["settings"] |= settings
-        config["version"] += 1
+    config = moved(stored[newest], hosts, settings)
+    if config is not None:
+        # By force: members that don't know where the others are can't agree on it.
         _administer(newest, "replSetReconfig", config, force=True)
     return True
 
