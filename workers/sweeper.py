@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import time
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from pipeline.locks import Lease, Locks
 from pipeline.sweeping import Sweeper
 from workers.bootstrap import Application, process_name
 
+NAP_SECONDS: Final = 0.1
 LEADER: Final = "sweeper"
 SHORTEST_TERM: Final = 5.0
 """Seconds after which another sweeper takes over from one that was killed."""
@@ -25,14 +26,16 @@ log = structlog.get_logger(__name__)
 
 def run(app: Application) -> None:
     """Sweep until SIGTERM or SIGINT, or until the supervisor is gone."""
-    stop = threading.Event()
+    # A list and no Event: whoever sets an Event within a signal handler, while the main thread
+    # waits for it or sets it too, waits for itself.
+    asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda received, _frame: asked.append(received))
     parent = os.getppid()
     sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
     log.info("sweeper_started")
     leader = Leader(app.locks, process_name("sweeper"), app.settings.sweep_interval)
-    while not stop.wait(app.settings.sweep_interval) and os.getppid() == parent:
+    while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
         try:
             if leader.leads():
                 sweeper.sweep()
@@ -40,6 +43,14 @@ def run(app: Application) -> None:
             log.warning("sweep_failed", error=str(error)[:300])
     leader.resign()
     log.info("sweeper_stopped")
+
+
+def _pause(seconds: float, asked: list[int]) -> bool:
+    """Wait between two passes; False as soon as we were asked to end."""
+    end = time.monotonic() + seconds
+    while not asked and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, NAP_SECONDS))
+    return not asked
 
 
 class Leader:

@@ -275,3 +275,29 @@ def test_a_worker_outlives_a_redis_that_is_cut_off_and_killed(
         finally:
             worker.kill()
             worker.wait()
+
+
+def test_a_sweeper_told_to_end_again_and_again_ends(mongo_url: str, redis_url: str) -> None:
+    """A signal that arrives while another is being handled must not make it wait for itself."""
+    for _ in range(3):
+        sweeper = subprocess.Popen(
+            [sys.executable, "-m", "workers", "sweeper"],
+            env=os.environ
+            | {
+                "PIPELINE_MONGO_URL": mongo_url,
+                "PIPELINE_REDIS_URL": redis_url,
+                "PIPELINE_SWEEP_INTERVAL": "0.001",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            assert sweeper.stderr is not None
+            assert any(b"sweeper_started" in line for line in sweeper.stderr)
+            for _ in range(500):
+                sweeper.terminate()
+            assert sweeper.wait(60) == 0
+        finally:
+            sweeper.kill()
+            sweeper.wait()
+            sweeper.stderr.close()

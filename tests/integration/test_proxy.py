@@ -79,7 +79,8 @@ def test_a_transaction_goes_through(database: Database[Document], mongo_url: str
     with (
         Proxy(port_of(mongo_url)) as proxy,
         pymongo.MongoClient[Document](port=proxy.port, directConnection=True) as client,
-        client.start_session() as session,session.start_transaction()
+        client.start_session() as session,
+        session.start_transaction(),
     ):
         client[database.name].values.insert_one({"_id": 1}, session=session)
     assert database.values.find_one() == {"_id": 1}

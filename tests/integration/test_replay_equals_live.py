@@ -136,7 +136,7 @@ def check(harness: Harness, arrivals: Sequence[Event]) -> Tables:
     return expected
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(draw=st.data())
 def test_any_arrival_of_any_story_ends_as_the_sequential_run(
     mongo: MongoClient[Document], database: Database[Document], draw: st.DataObject

@@ -39,6 +39,7 @@ class Ticket(State):
     rate: float = 0.0
     tags: tuple[str, ...] = ()
     more: dict[str, int] = {}  # noqa: RUF012 - pydantic copies a field's default
+    parts: tuple[dict[str, int], ...] = ()
 
 
 @action("tickets.apply", on="ticket.*", table="tickets", key="{tenant}:{entity_id}")
@@ -55,7 +56,7 @@ def count_tenant(change: Change[Ticket], event: Event) -> Update:
         | maximum(most=change.after.points, last_at=event.occurred_at)
         | minimum(least=change.after.points)
         | add_to_set(tags=list(change.after.tags))
-        | set_on_insert(made_by=event.event_id)
+        | set_on_insert(made_by=event.event_id, made_with={"n": 0}, made_of=["x", "y"])
     )
 
 
@@ -81,7 +82,7 @@ def expected() -> Tables:
     return replay(
         REGISTRY,
         [
-            fact(0, points=3, tags=["b"]),
+            fact(0, points=3, tags=["b"], parts=[{"a": 1}, {"b": 2}]),
             fact(1, points=0, rate=1.0, tags=["a"], more={"x": 1, "y": 2}),
             fact(2, points=0),
         ],
@@ -191,6 +192,12 @@ def changed(table: str, path: str, value: Any) -> Any:
         changed("tickets", "rate", Int64(0)),
         changed("tickets", "tags", ["a", "b"]),
         changed("tickets", "tags", "b"),
+        changed("tickets", "parts", [{"a": 1}, {"b": 2, "c": 3}]),
+        changed("tickets", "parts", [{"a": 1}, {}]),
+        changed("tickets", "parts", [{"a": 1}, {"b": 2.0}]),
+        changed("tickets", "parts", [{"a": 1}]),
+        changed("tickets", "parts", [{"a": 1}, {"b": 2}, {"b": 2}]),
+        changed("tickets", "parts", [{"b": 2}, {"a": 1}]),
         changed("tickets", "more", {"x": 1}),
         changed("tickets", "more", ABSENT),
         changed("tickets", "extra", 0),
@@ -221,6 +228,9 @@ def changed(table: str, path: str, value: Any) -> Any:
         changed("tenants", "tags", ["a", "b", "a"]),
         changed("tenants", "tags", ABSENT),
         changed("tenants", "made_by", "e1"),
+        changed("tenants", "made_of", ["y", "x"]),
+        changed("tenants", "made_with.n", ABSENT),
+        changed("tenants", "made_with.m", 0),
         changed("tenants", "tenant", ABSENT),
         changed("tenants", "last_at", NOON),
         changed("tenants", "_sync.contributions", 2),
@@ -247,6 +257,7 @@ def test_a_field_with_another_value_is_a_difference(
         changed("tickets", "_sync.read_at", NOON + timedelta(days=1)),
         changed("tickets_changes", "_sync.write_at", NOON + timedelta(days=1)),
         changed("tenants", "_sync.write_at", ABSENT),
+        changed("tickets", "_sync.fence", 7),
         changed("tenants", "_sync.event_at", NOON + timedelta(days=1)),
         changed("tenants", "other", 0),
         changed("tenants", "other", Decimal("0.0")),

@@ -103,5 +103,3 @@ def test_a_look_that_hangs_does_not_hold_up_the_end(
     assert thread.daemon
     servers.answers.put("late")
     thread.join(PATIENCE)
-
-

@@ -1,11 +1,13 @@
 """The sequential run in memory: its tables are spelled out by hand here."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime
@@ -210,7 +212,7 @@ def test_the_order_of_submission_does_not_matter(minutes: list[int], draw: rando
 def test_of_several_events_with_one_key_the_first_submitted_counts() -> None:
     """Whatever the others say, and however often they come."""
     other = fact("e1", 0, owner="eve", add=100)
-    tables = run(FIRST, other, SECOND, FIRST, FIRST)
+    tables = run(FIRST, other, SECOND, FIRST, other)
     assert everything(tables) == everything(run(FIRST, SECOND))
     assert (tables.events, tables.repeated) == (2, 3)
 
@@ -293,9 +295,74 @@ def test_a_table_tells_by_which_operators_its_fields_came() -> None:
     assert tables["tickets"].operators is tables["tickets_changes"].operators is None
 
 
+def test_a_field_that_comes_to_a_document_later_is_told_as_well() -> None:
+    """The operators of all contributions that brought something new."""
+    updates = {"e1": inc(n=1), "e2": maximum(most=1), "e3": inc({"of.a": 1})}
+    count = single(lambda event: updates[event.event_id])
+    told = run(*map(fact, updates), handlers=(count,))["sums"].operators
+    assert told is not None
+    assert [told(path) for path in ("most", "of.a")] == [{"max"}, {"inc"}]
+
+
 def test_tables_of_handlers_that_saw_nothing_are_empty() -> None:
     """Every table of the registry is there."""
     tables = run()
     assert set(tables) == set(Registry(ALL).tables())
     assert {len(tables[name]) for name in tables} == {0}
     assert len(tables) == 6
+
+
+class Held(State):
+    """Something of no declared type, and a text."""
+
+    value: Any = None
+    name: str = ""
+
+
+@pytest.mark.parametrize("key", ["{tenant}:{after.value}:{after.name}", "{tenant}:{payload.value}"])
+def test_documents_are_told_apart_by_their_keys(key: str) -> None:
+    """Values that Python holds equal make keys of their own, and so do texts with colons."""
+
+    @action("held.apply", on="*", table="held", key="{tenant}:{entity_id}")
+    def apply_held(_state: Held | None, event: Event) -> Held:
+        return Held(**event.payload)
+
+    @observer("held.count", after=apply_held, table="sums", key=key)
+    def count(_change: Change[Held], _event: Event) -> Update:
+        return inc(n=1)
+
+    values = (True, 1, 1.0, "1", "1:x", False, "\N{SNOWMAN}") * 2
+    names = ("y", "x:y")
+    events = [
+        fact(f"e{n}{name}", n, value=value, name=name)
+        for n, value in enumerate(values)
+        for name in names
+    ]
+    tables = run(*events, handlers=(apply_held, count))
+    keys = Counter(
+        count.key(event, Held(**event.payload))
+        for event in events  # the template itself
+    )
+    assert tables.failures == []
+    assert len(keys) == 6 * (2 if "after" in key else 1)
+    assert {key: document["n"] for key, document in tables.documents("sums").items()} == keys
+
+
+def test_a_text_of_the_state_and_one_of_the_envelope_do_not_meet() -> None:
+    """Colons in them are told from those between them."""
+
+    @observer(
+        "pairs.count", after=apply_ticket, table="sums", key="{tenant}:{after.owner}:{entity_id}"
+    )
+    def count(_change: Change[Ticket], _event: Event) -> Update:
+        return inc(n=1)
+
+    pairs = [("a", "b:c"), ("a:b", "c"), ("a", "b"), ("b", "a")] * 2
+    events = [
+        fact(f"e{n}", n, owner=owner, entity_id=entity) for n, (owner, entity) in enumerate(pairs)
+    ]
+    found = run(*events, handlers=(apply_ticket, count)).documents("sums")
+    assert {key: document["n"] for key, document in found.items()} == dict.fromkeys(
+        ("acme:a:b:c", "acme:a%3Ab:c", "acme:a:b", "acme:b:a"), 2
+    )
+    assert found["acme:a%3Ab:c"]["owner"] == "a:b"

@@ -136,20 +136,16 @@ VALUES: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize(("value", "raw"), [(1, 0), (2, 0), (3, 0), (5, 0), (0, 1), (6, 1)])
-def test_a_state_that_mongodb_cannot_hold_is_a_failure(value: int, raw: int) -> None:
-    """As is a fold that returns something else."""
-    tables = run(
-        fact("e1", 1, n=0),
-        fact("e2", 2, n=value, raw=raw),
-        fact("e3", 3, n=0),
-        handlers=(apply_bare,),
-    )
+def test_a_state_that_mongodb_cannot_hold_is_a_failure(value: int, raw: int, before: int) -> None:
+    """As is a fold that returns something else; on a new document and on one that is there."""
+    events = [fact("e1", 1, n=0)][:before]
+    events += [fact("e2", 2, n=value, raw=raw), fact("e3", 3, n=0)]
+    tables = run(*events, handlers=(apply_bare,))
     assert [failure.event for failure in tables.failures] == ["e2@acme/desk"]
-    assert [row["prev"] for row in tables.documents("bare_changes").values()] == [
-        None,
-        fact("e1", 1).order,
-    ]
+    orders = [None, *(event.order for event in events if event.event_id != "e2")]
+    assert [row["prev"] for row in tables.documents("bare_changes").values()] == orders[:-1]
 
 
 def test_a_handler_sees_the_state_in_the_form_that_mongodb_gives_back() -> None:

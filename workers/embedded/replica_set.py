@@ -20,11 +20,10 @@ from workers.embedded.server import POLL
 SETTINGS = {
     "electionTimeoutMillis": 2_000,  # so long a primary may be silent; MongoDB's own is 10 s
     "heartbeatIntervalMillis": 500,
+    "heartbeatTimeoutSecs": 2,
     # So long a new primary waits for a silent member that might know more. What is confirmed
     # to a client the new one knows anyway.
     "catchUpTimeoutMillis": 500,
-    # All read from the primary; who might read from a frozen secondary would notice late.
-    "chainingAllowed": False,
 }
 STEP_DOWN_SECONDS = 5  # so long a primary that stepped down does not stand again
 CATCH_UP_SECONDS = 4  # so long a primary waits for a successor who knows all it knows
@@ -45,10 +44,10 @@ class Member(Mongod):
         return f"mongodb://{LOOPBACK}:{port}/?directConnection=true"
 
     def _parameters(self) -> dict[str, str]:
-        # Who reads from a frozen member turns to another one soon. Until then there are not
-        # enough members that have a write, and none is confirmed: 11 seconds otherwise.
+        # Until who read from a frozen member turns to another one no write is confirmed: three
+        # seconds with these, eleven without. Any sooner, and it would choose the frozen one again.
         return super()._parameters() | {
-            "oplogNetworkTimeoutBufferSeconds": "1",
+            "oplogNetworkTimeoutBufferSeconds": "2",
             "oplogFetcherSteadyStateMaxFetcherRestarts": "0",
         }
 
@@ -208,7 +207,12 @@ class EmbeddedReplicaSet:
         return member
 
     def freeze(self, member: Member) -> None:
-        """Stop a member with SIGSTOP: its connections stay open and nothing answers."""
+        """Stop a member with SIGSTOP: its connections stay open and nothing answers.
+
+        Another takes over within three seconds. Only where the set is not ready, as after
+        `step_down`, a secondary may be about to read from the frozen one; MongoDB waits half a
+        minute for the answer, and confirms no write meanwhile.
+        """
         process = member.process()
         self._frozen.add(member)
         process.suspend()

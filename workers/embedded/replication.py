@@ -51,8 +51,8 @@ def ready(ports: Sequence[int]) -> bool:
 
     Each of them must know that the majority has a write of this primary's term: a member of a
     new set that does not could neither keep nor take back what it wrote if it were cut off now.
-    And each must be reading from the primary: one that is only about to would wait for half a
-    minute if the primary froze now, and no write would be confirmed meanwhile.
+    And each must read from the primary, or from one that does: who is only about to choose
+    would wait for half a minute if its choice froze now, and no write be confirmed meanwhile.
     """
     said = {port: greeting(port) for port in ports}
     leading = [port for port in ports if said[port].get("isWritablePrimary")]
@@ -65,7 +65,7 @@ def ready(ports: Sequence[int]) -> bool:
         and all(
             one["lastWrite"].get("majorityOpTime", {}).get("t") == term for one in said.values()
         )
-        and all(_source(port) == f"{LOOPBACK}:{leading[0]}" for port in following)
+        and joined(leading[0], {port: _source(port) for port in following})
     )
 
 
@@ -80,13 +80,22 @@ def greeting(port: int) -> Document:
             return {}
 
 
-def _source(port: int) -> str:
-    """Name the member that a secondary reads from."""
+def _source(port: int) -> int | None:
+    """Name the port that a secondary reads from, or None if it is choosing."""
     with direct(port) as client:
         try:
-            return str(client.admin.command("replSetGetStatus")["syncSourceHost"])
+            host = str(client.admin.command("replSetGetStatus")["syncSourceHost"])
         except PyMongoError:
-            return ""
+            return None
+    return int(host.rpartition(":")[2]) if host else None
+
+
+def joined(primary: int, sources: Mapping[int, int | None]) -> bool:
+    """Tell whether what the primary writes reaches all that read from it or from each other."""
+    reached: set[int | None] = {primary}
+    for _ in sources:
+        reached |= {port for port, source in sources.items() if source in reached}
+    return reached >= set(sources)
 
 
 def moved(config: Document, hosts: Sequence[str], settings: Mapping[str, int]) -> Document | None:
