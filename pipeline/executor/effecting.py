@@ -1,9 +1,9 @@
 """Effects: something done outside, at least once, under a key that makes it once.
 
 No transaction spans our database and the world. So for each event a ledger row says
-`sending` before the function is called and `done` after it has returned. Where a worker dies
-in between, the row tells that it is unknown whether it was done, and it is done again under
-the same key. Nothing else ever repeats an effect: not a second delivery of the batch, not a
+`sending` before the function is called, and `done` as soon as it has returned, before the
+next event's turn. Where a worker dies in between, the row tells that it is unknown whether it
+was done, and it is done again under the same key. Nothing else ever repeats an effect: not a second delivery of the batch, not a
 late event, not a replay.
 """
 
@@ -58,41 +58,62 @@ class Effects:
         failed = {event: batch.attempt for batch in pending for event in batch.events}
         run = Run(batches[0].id, failed, now, now)
         outcome = Outcome()
-        for event in events:
-            row = rows.get(row_id(event, effect.name))
-            if row is not None and row.state in FINAL:
-                outcome.repeated += 1
-            else:
-                self._do(effect, records[event], changes.get(event), run, outcome)
-        self._store.transact(lambda tx: self._close(tx, pending, outcome, run))
+        done = {e for e in events if _is_done(rows.get(row_id(e, effect.name)))}
+        outcome.repeated = len(done)
+        todo = [records[event] for event in events if event not in done]
+        self._note([run.row(effect, record, Result(LedgerState.SENDING)) for record in todo])
+        skipped = self._do(effect, todo, changes, run, outcome)
+        self._store.transact(lambda tx: self._close(tx, pending, outcome, skipped, run))
         return outcome
 
     def _do(
         self,
         effect: Effect,
-        record: EventRecord,
-        transition: Transition | None,
+        todo: Sequence[EventRecord],
+        changes: Mapping[str, Transition],
         run: Run,
         outcome: Outcome,
-    ) -> None:
-        """Do it for one event, saying so before and after."""
-        self._note(run.row(effect, record, Result(LedgerState.SENDING)))
-        try:
-            did = _call(effect, transition, record)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
-            outcome.failures.append(failure(effect, record, error, run, "handle", self._settings))
-        else:
-            state = LedgerState.DONE if did else LedgerState.SKIPPED
-            self._note(run.row(effect, record, Result(state)))
+    ) -> list[LedgerRow]:
+        """Do it for one event after the other; what was done is noted before the next begins.
+
+        Returns:
+            Rows of the events for which there was nothing to do. They can wait: to look at
+            such an event again does nothing outside.
+        """
+        skipped = []
+        for record in todo:
+            try:
+                did = _call(effect, changes.get(record.event.key), record)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+                outcome.failures.append(
+                    failure(effect, record, error, run, "handle", self._settings)
+                )
+                continue
             outcome.done += 1
+            if did:
+                self._note([run.row(effect, record, Result(LedgerState.DONE))])
+            else:
+                skipped.append(run.row(effect, record, Result(LedgerState.SKIPPED)))
+        return skipped
 
-    def _note(self, row: LedgerRow) -> None:
-        self._store.transact(lambda tx: tx.ledger.put([row]))
+    def _note(self, rows: Sequence[LedgerRow]) -> None:
+        self._store.transact(lambda tx: tx.ledger.put(rows))
 
-    def _close(self, tx: Records, batches: Sequence[Batch], outcome: Outcome, run: Run) -> None:
-        tx.ledger.put([failed.row for failed in outcome.failures])
+    def _close(
+        self,
+        tx: Records,
+        batches: Sequence[Batch],
+        outcome: Outcome,
+        skipped: Sequence[LedgerRow],
+        run: Run,
+    ) -> None:
+        tx.ledger.put([*skipped, *(failed.row for failed in outcome.failures)])
         record = RunRecord(self._worker, run.read_at)
         settle(tx, batches, outcome, self._settings, record, self._clock.now())
+
+
+def _is_done(row: LedgerRow | None) -> bool:
+    return row is not None and row.state in FINAL
 
 
 def _seen(

@@ -49,6 +49,9 @@ class Member(Mongod):
         return super()._parameters() | {
             "oplogNetworkTimeoutBufferSeconds": "2",
             "oplogFetcherSteadyStateMaxFetcherRestarts": "0",
+            # Nobody reads from one that is not ahead, so in a set at rest a member that is back
+            # would wait for this small write before it follows.
+            "periodicNoopIntervalSecs": "1",
         }
 
     def _settle(self, port: int, deadline: float) -> None:
