@@ -3,8 +3,8 @@
 No transaction spans our database and the world. So for each event a ledger row says
 `sending` before the function is called, and `done` as soon as it has returned, before the
 next event's turn. Where a worker dies in between, the row tells that it is unknown whether it
-was done, and it is done again under the same key. Nothing else ever repeats an effect: not a second delivery of the batch, not a
-late event, not a replay.
+was done, and it is done again under the same key. Nothing else ever repeats an effect: not a
+second delivery of the batch, not a late event, not a replay.
 """
 
 from __future__ import annotations
