@@ -37,6 +37,7 @@ from workers.embedded import (
 
 PACKAGES = (
     "prometheus_client",
+    "psutil",
     "pydantic",
     "pydantic_settings",
     "pymongo",

@@ -67,7 +67,12 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, 
             no transactions; the message says which, without the password.
     """
     client: MongoClient[dict[str, Any]] = MongoClient(
-        url, serverSelectionTimeoutMS=int(timeout_seconds * 1000), appname="pipeline"
+        url,
+        serverSelectionTimeoutMS=int(timeout_seconds * 1000),
+        # Together they are how long a primary that hangs is believed in; 30 s by default.
+        connectTimeoutMS=int(timeout_seconds * 1000),
+        heartbeatFrequencyMS=int(timeout_seconds * 1000),
+        appname="pipeline",
     )
     try:
         hello = client.admin.command("hello")

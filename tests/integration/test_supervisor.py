@@ -229,10 +229,15 @@ def test_memory_is_looked_at_no_more_than_once_a_second(stage: Stage, clock: Man
     stage.start("obedient")
     pass_seconds(clock, 1)
     stage.supervisor.tend()
-    before = psutil.Process
+    process_of = psutil.Process
     looks: list[int] = []
+
+    def looked_at(pid: int) -> psutil.Process:
+        looks.append(pid)
+        return process_of(pid)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.psutil, "Process", lambda pid: looks.append(pid) or before(pid))
+        patch.setattr(psutil, "Process", looked_at)
         for _ in range(6):
             pass_seconds(clock, 0.2)
             stage.supervisor.tend()
