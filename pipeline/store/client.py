@@ -42,6 +42,8 @@ T = TypeVar("T")
 MAJORITY: Final = WriteConcern("majority")
 TRANSACTION_SECONDS: Final = 30.0
 DUPLICATE_TRIES: Final = 10
+SHORTEST_HEARTBEAT_MS: Final = 500
+"""PyMongo takes no less."""
 OLDEST_WIRE: Final = 17
 """The wire version of MongoDB 6.0."""
 UNAUTHORIZED: Final = 13
@@ -71,7 +73,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, 
         serverSelectionTimeoutMS=int(timeout_seconds * 1000),
         # Together they are how long a primary that hangs is believed in; 30 s by default.
         connectTimeoutMS=int(timeout_seconds * 1000),
-        heartbeatFrequencyMS=int(timeout_seconds * 1000),
+        heartbeatFrequencyMS=max(SHORTEST_HEARTBEAT_MS, int(timeout_seconds * 1000)),
         appname="pipeline",
     )
     try:
