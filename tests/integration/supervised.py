@@ -6,7 +6,6 @@ What it does it notes in files of the folder, a line with its process id for eac
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -28,11 +27,12 @@ def main(kind: str, folder: Path) -> None:
         with (folder / fact).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
-    told = threading.Event()
+    # A list and no Event, which a signal handler can't safely set while we wait for it.
+    told: list[bool] = []
 
     def tell(*_: object) -> None:
         note("told")
-        told.set()
+        told.append(True)
 
     if kind == "crash" and not (folder / "well").exists():
         note("crashed")
@@ -40,8 +40,8 @@ def main(kind: str, folder: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN if kind == "stubborn" else tell)
     held = b"x" * (100 * MEBIBYTE if kind == "big" else 0)
     note("ready")
-    while not told.wait(POLL_SECONDS):
-        pass
+    while not told:
+        time.sleep(POLL_SECONDS)
     while kind == "busy" and not (folder / "finish").exists():
         time.sleep(POLL_SECONDS)
     note("finished")
