@@ -24,8 +24,8 @@ from workers.supervision import Phase
 from workers.supervisor import ChildView, Supervisor
 
 TICK_SECONDS: Final = 0.2
-SILENCE_SECONDS: Final = 60.0
-"""So long the servers may be silent before we end; an election or a restart takes less."""
+SILENCE_SECONDS: Final = 600.0
+"""So long the servers may be silent before we end: longer than somebody takes to mend them."""
 ERROR_CHARACTERS: Final = 120
 
 
