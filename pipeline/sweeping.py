@@ -96,17 +96,18 @@ class Sweeper:
         """Enqueue what no job stands for, and look at all of it again later; how many."""
         if not due:
             return 0
-        lacking = self._queue.missing(due, live)
-        missing = self._queue.fitting(lacking)
-        if self._queue.put_back(missing):
-            # Those there is no room for stay due, so that the next pass looks at them.
-            left = {batch.id for batch in lacking} - {batch.id for batch in missing}
-            again = self._clock.now() + timedelta(seconds=self._settings.rescue_after)
-            ids = [batch.id for batch in due if batch.id not in left]
-            self._store.records.batches.postpone(ids, again)
-        if missing:
-            log.info("batches_enqueued_again", due=len(due), enqueued=len(missing))
-        return len(missing)
+        missing = self._queue.missing(due, live)
+        enqueued = self._queue.put_back(missing)
+        if enqueued is None:
+            return 0
+        # Those there was no room for stay due, so that the next pass looks at them.
+        left = {batch.id for batch in missing} - {batch.id for batch in enqueued}
+        again = self._clock.now() + timedelta(seconds=self._settings.rescue_after)
+        looked_at = [batch.id for batch in due if batch.id not in left]
+        self._store.records.batches.postpone(looked_at, again)
+        if enqueued:
+            log.info("batches_enqueued_again", due=len(due), enqueued=len(enqueued))
+        return len(enqueued)
 
     def _rescue(self, live: Collection[str]) -> int:
         """Decide how batches go on whose workers died, and tell Redis."""

@@ -179,7 +179,7 @@ class Decisions:
             return batches, len(dead) - len(known)
 
         batches, unknown = self._store.transact(put_back)
-        told = self._queue.put_back(batches)
+        told = self._queue.put_back(batches) is not None
         log.info("dead_letters_requeued", letters=len(batches), unknown=unknown)
         done = len(batches)
         return Decided(done, len(ids) - done - unknown, unknown, 0 if told else done)

@@ -116,15 +116,15 @@ class Executor:
         return outcome
 
     def _outcome(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Outcome:
-        first = self._watched(handlers, batches)[0]
-        if isinstance(first, Effect):
-            return self._effects.run(first, batches)
-        return self._run(self._course(handlers, batches))
+        watched = self._watched(handlers, batches)
+        if isinstance(watched[0], Effect):
+            return self._effects.run(watched[0], batches)
+        return self._run(self._course(watched, batches))
 
     def _course(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Course:
         """Read the events, and plan what can be planned before the transaction."""
         course = Course(
-            handlers=self._watched(handlers, batches),
+            handlers=handlers,
             batches=batches,
             started_at=self._clock.now(),
             seen=self._store.read(lambda records: self._load(records, batches)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -84,17 +84,13 @@ class Locking:
             return
         grip = Grip()
         self._runs += 1
-        owner = f"{self._worker}/{self._runs}"
-        try:
+        with ExitStack() as held:
             try:
-                self._take(handlers[0], batches, records, floor, owner, grip)
+                for lease in self._take(handlers[0], batches, records, floor, grip):
+                    grip.leases.append(held.enter_context(self._keeper.holding(lease)))
             except Unavailable as error:
                 log.warning("running_without_leases", error=str(error)[:300])
             yield grip
-        finally:
-            for lease in grip.leases:
-                self._keeper.drop(lease)
-                self._locks.release(lease)
 
     def ensure(self, grip: Grip) -> None:
         """Check that nobody else has what we hold; last thing before a commit.
@@ -128,10 +124,10 @@ class Locking:
         batches: Sequence[Batch],
         records: Mapping[str, EventRecord],
         floor: int,
-        owner: str,
         grip: Grip,
-    ) -> None:
+    ) -> Iterator[Lease]:
         """Take leases: in one call for each policy, and for each batch where order is kept."""
+        owner = f"{self._worker}/{self._runs}"
         wanted: dict[tuple[LockPolicy, str | None], Keys] = defaultdict(dict)
         for batch in batches:
             ticket = batch.id if handler.ordered else None
@@ -148,8 +144,7 @@ class Locking:
                 ticket=ticket,
                 wait_ms=policy.wait_ms,
             )
-            self._keeper.hold(lease)
-            grip.leases.append(lease)
+            yield lease
             if policy.when_busy is WhenBusy.DEFER:
                 grip.busy |= {event for event, key in keys.items() if key in lease.busy}
 

@@ -2,7 +2,7 @@
 
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import ENTRY_POINT, Report, Shelved
-from pipeline.queue.lanes import JobQueue, connect, fetch
+from pipeline.queue.lanes import JobQueue, connect
 from pipeline.queue.worker import BatchWorker
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "Report",
     "Shelved",
     "connect",
-    "fetch",
 ]

@@ -10,12 +10,10 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import AuthenticationError, RedisError
 from rq import Queue
-from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.results import get_key as results_key
-from rq.serializers import JSONSerializer
 
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
@@ -25,9 +23,6 @@ from pipeline.store import Batch
 
 OLDEST: Final = (6, 2)
 """The oldest Redis that has all commands we use."""
-
-LISTED: Final = 20_000
-"""Longest queue whose list is read whole to see which jobs are in it."""
 
 SHELVES: Final = "pipeline:shelves"
 """A key that time or a wipe removes."""
@@ -96,22 +91,22 @@ class JobQueue:
         """
         return self.tell(Report(following=batches)) if batches else True
 
-    def fitting(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Those of the batches that there is room for in their lanes.
+    def put_back(self, batches: Sequence[Batch]) -> list[Batch] | None:
+        """Enqueue batches that may be on a shelf, and take those enqueued off it.
 
-        Raises:
-            redis.RedisError: Redis is away.
+        Returns:
+            Those that there was room for; None where Redis did not take them. The others
+            stand in the outbox, as with `enqueue`.
         """
-        return self._room.fitting(batches)
-
-    def put_back(self, batches: Sequence[Batch]) -> bool:
-        """Enqueue batches that may be on a shelf, and take them off it; as `enqueue` else."""
+        fitting: list[Batch] = []
 
         def add(pipe: Pipeline) -> None:
-            self._clear([batch.id for batch in batches], pipe)
-            self._add(batches, pipe)
+            fitting.extend(self._room.fitting(batches))
+            if fitting:
+                self._clear([batch.id for batch in fitting], pipe)
+                self._add(fitting, pipe)
 
-        return self._send(add, len(batches)) if batches else True
+        return fitting if not batches or self._send(add, len(batches)) else None
 
     def take_off(self, batches: Sequence[str]) -> bool:
         """Show these batches on no shelf any more, and forget their jobs.
@@ -191,19 +186,15 @@ class JobQueue:
         """
         listed: set[str] = set()
         for lane in {batch.lane for batch in batches}:
-            queue = self._lanes[lane]
-            length = self._connection.llen(queue.key)
-            if length > LISTED:
-                # Too long to read at every pass; what has a job is taken to be in it.
-                ids = [batch.id for batch in batches if batch.lane == lane]
-                listed |= {i for i, there in zip(ids, self._exist(ids), strict=True) if there}
-            else:
-                listed |= set(queue.get_job_ids())
+            listed |= set(self._lanes[lane].get_job_ids())
         return [b for b in batches if b.id not in listed and b.id not in live]
 
     def unknown(self, batches: Sequence[str]) -> list[str]:
         """Which of these Redis holds no job of, waiting, running, shelved or just done."""
-        there = self._exist(batches) if batches else []
+        with self._connection.pipeline(transaction=False) as pipe:
+            for batch in batches:
+                pipe.exists(Job.key_for(batch))
+            there = pipe.execute()
         return [batch for batch, known in zip(batches, there, strict=True) if not known]
 
     def note_of_shelves(self) -> str:
@@ -216,7 +207,10 @@ class JobQueue:
 
     def lengths(self) -> dict[str, int]:
         """Jobs waiting in each lane."""
-        return {name: int(self._connection.llen(q.key)) for name, q in self._lanes.items()}
+        with self._connection.pipeline(transaction=False) as pipe:
+            for queue in self._lanes.values():
+                pipe.llen(queue.key)
+            return dict(zip(self._lanes, pipe.execute(), strict=True))
 
     def orphaned(self, live: Collection[str]) -> list[str]:
         """Take note, once, of jobs that were started by workers that live no more.
@@ -244,23 +238,9 @@ class JobQueue:
                 pipe.hget(f"rq:execution:{execution}", "worker_name")
             return [text(name or "") for name in pipe.execute()]
 
-    def _exist(self, ids: Sequence[str]) -> list[bool]:
-        with self._connection.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.exists(Job.key_for(job_id))
-            return [bool(there) for there in pipe.execute()]
-
 
 def _scheduled(queue: Queue) -> ScheduledJobRegistry:
     return ScheduledJobRegistry(queue=queue)  # type: ignore[no-untyped-call]
-
-
-def fetch(connection: Redis, job_id: str) -> Job | None:
-    """The RQ job of this id, or None where Redis does not know it."""
-    try:
-        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
-    except NoSuchJobError:
-        return None
 
 
 def text(value: Any) -> str:

@@ -32,7 +32,7 @@ from pipeline.declarations import Lane
 from pipeline.errors import JobRefused, Unavailable
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
-from pipeline.queue.lanes import JobQueue
+from pipeline.queue.lanes import JobQueue, text
 from pipeline.queue.taking import Taker
 from pipeline.store import Batch
 
@@ -107,7 +107,7 @@ class BatchWorker(SimpleWorker):
         while not self._told_to_stop:
             try:
                 self.work(logging_level="WARNING")
-            except (RedisAway, RedisSlow) as error:
+            except RedisError as error:  # away, or full where RQ writes down that we are there
                 log.warning("redis_away", error=str(error)[:300])
             if not self._told_to_stop:
                 time.sleep(PAUSE_SECONDS)
@@ -161,7 +161,7 @@ class BatchWorker(SimpleWorker):
                 popped = Queue.lpop(list(queues), timeout, connection=self.connection)
                 if popped is None:
                     return None
-                key, job_id = (_text(part) for part in popped)
+                key, job_id = (text(part) for part in popped)
                 self._group = self._taker.take(queues[key], job_id)
             except DequeueTimeout:
                 if max_idle_time is not None:
@@ -289,7 +289,3 @@ def _untold(what: str) -> Iterator[None]:
         yield
     except RedisError as error:
         log.warning("redis_not_told", what=what, error=str(error)[:300])
-
-
-def _text(part: Any) -> str:
-    return part.decode() if isinstance(part, bytes) else str(part)

@@ -148,10 +148,14 @@ class Batches:
 
     def pending(self, batches: Collection[str]) -> dict[str, Batch]:
         """Those of the batches that are not done, by id."""
+        return {name: batch for name, (batch, _) in self.waiting(batches).items()}
+
+    def waiting(self, batches: Collection[str]) -> dict[str, tuple[Batch, datetime | None]]:
+        """Those that are not done, by id, and when they are due; dead letters never are."""
         found = self._batches.find(
             {"_id": {"$in": list(batches)}, "done": False}, session=self._session
         )
-        return {doc["_id"]: _batch(doc) for doc in found}
+        return {doc["_id"]: (_batch(doc), doc.get("due_at")) for doc in found}
 
     def note_death(self, batch: str, due_at: datetime) -> None:
         """Count that a worker died while it ran the batch, unless it is done; due at once."""
@@ -165,13 +169,6 @@ class Batches:
         """Pending batches whose time has come, the most overdue first."""
         cursor = self._batches.find({"due_at": {"$lte": now}}, session=self._session)
         return [_batch(doc) for doc in cursor.sort("due_at", ASCENDING).limit(limit)]
-
-    def waiting(self, batches: Collection[str]) -> dict[str, tuple[Batch, datetime | None]]:
-        """Those that are not done, by id, and when they are due; dead letters never are."""
-        found = self._batches.find(
-            {"_id": {"$in": list(batches)}, "done": False}, session=self._session
-        )
-        return {doc["_id"]: (_batch(doc), doc.get("due_at")) for doc in found}
 
     def requeue(self, batches: Sequence[Batch], *, created_at: datetime, due_at: datetime) -> None:
         """Make batches pending with the attempts and deaths they are given with, and due.
@@ -199,17 +196,15 @@ class Batches:
 
     def runs(self, batches: Collection[str]) -> dict[str, RunRecord]:
         """Who ran these batches last, by id; those not yet run are absent."""
-        found = self._batches.find(
-            {"_id": {"$in": list(batches)}, "worker": {"$exists": True}},
-            {"worker": 1, "read_at": 1, "locked_at": 1, "fence": 1},
-            session=self._session,
-        )
-        return {doc.pop("_id"): RunRecord(**doc) for doc in found}
+        return self._runs({"_id": {"$in": list(batches)}})
 
     def every_run(self) -> dict[str, RunRecord]:
         """Who ran each batch that was run, by id; a full pass, for verification."""
-        fields = {"worker": 1, "read_at": 1, "locked_at": 1, "fence": 1}
-        found = self._batches.find({"_id": {"$gt": ""}}, fields, session=self._session)
+        return self._runs({"_id": {"$gt": ""}})
+
+    def _runs(self, matching: dict[str, Any]) -> dict[str, RunRecord]:
+        wanted = dict.fromkeys(_LAST_RUN, 1)
+        found = self._batches.find(matching, wanted, session=self._session)
         return {
             doc.pop("_id"): RunRecord(**doc)
             for doc in found.sort("_id", ASCENDING).batch_size(SCANNED)

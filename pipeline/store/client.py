@@ -48,9 +48,19 @@ OLDEST_WIRE: Final = 17
 """The wire version of MongoDB 6.0."""
 UNAUTHORIZED: Final = 13
 NOT_THE_EVENTS_FAULT: Final = frozenset(
-    {UNAUTHORIZED, 14031, 100, 64, 11600, 91, 10107, 13435, 189}
+    {
+        UNAUTHORIZED,
+        14031,  # out of disk space
+        100,  # a write concern that no member can meet
+        64,  # a write concern that was not met in time
+        11600,  # interrupted, since the server shuts down
+        91,  # shutting down
+        10107,  # no primary
+        13435,  # no primary, and reading from a secondary was not asked for
+        189,  # the primary has stepped down
+    }
 )
-"""Unauthorized, out of disk space, write concern that can't be met, shutting down, no primary."""
+"""What MongoDB answers when it is the server that can't go on, not one write that is bad."""
 INDEXES: Final = {
     **events.INDEXES,
     **ledger.INDEXES,
@@ -224,7 +234,7 @@ def _patiently(work: Callable[[], T]) -> T:
     """Run `work`, again and again where another try can cure what ended it."""
     try:
         for attempt in Retrying(
-            retry=_curable,
+            retry=_curing(),
             wait=wait_random(0.002, 0.05),
             stop=stop_after_delay(TRANSACTION_SECONDS),
             before_sleep=_log_retry,
@@ -256,24 +266,34 @@ def _commit(session: ClientSession) -> None:
             session.commit_transaction()
 
 
-def _curable(state: RetryCallState) -> bool:
-    """Whether another try can cure what ended this one."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, DuplicateKeyError | Outdated) or _duplicate(error):
-        # A race is over by the next try; what goes on is a fault, and has to be told.
-        return state.attempt_number < DUPLICATE_TRIES
-    if not isinstance(error, PyMongoError):
-        return False
-    return (
-        error.has_error_label("TransientTransactionError")
-        or error.has_error_label("UnknownTransactionCommitResult")
-        or isinstance(error, ConnectionFailure)
-    )
+def _curing() -> Callable[[RetryCallState], bool]:
+    """Tells of each try whether another can cure what ended it."""
+    duplicates = 0
+
+    def curable(state: RetryCallState) -> bool:
+        nonlocal duplicates
+        error = state.outcome.exception() if state.outcome else None
+        if _duplicate(error):
+            # A race is over by the next try; a key that stays taken is a fault, and has to be
+            # told. Conflicts in between, which a hot document has many of, do not count.
+            duplicates += 1
+            return duplicates < DUPLICATE_TRIES
+        return isinstance(error, Outdated | ConnectionFailure) or (
+            isinstance(error, PyMongoError)
+            and (
+                error.has_error_label("TransientTransactionError")
+                or error.has_error_label("UnknownTransactionCommitResult")
+            )
+        )
+
+    return curable
 
 
 def _duplicate(error: BaseException | None) -> bool:
-    faults = error.details.get("writeErrors", []) if isinstance(error, BulkWriteError) else []
-    return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
+    if isinstance(error, BulkWriteError):
+        faults = error.details.get("writeErrors", [])
+        return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
+    return isinstance(error, DuplicateKeyError)
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -15,7 +15,8 @@ from pipeline.queue import Heartbeats, JobQueue
 from pipeline.shelving import Shelver
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
 PROFILE_BYTES = 64 * 1024 * 1024

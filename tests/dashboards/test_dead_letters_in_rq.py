@@ -9,7 +9,7 @@ from pymongo.database import Database
 from redis import Redis
 
 from dashboards.rq_dashboard import create_app
-from tests.integration.harness import Document, fact
+from tests.facts import Document, fact
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import broken
 

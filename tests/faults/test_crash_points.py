@@ -1,6 +1,5 @@
 """A worker killed between any two steps of the executor: the tables come out the same."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,8 +21,9 @@ from pipeline.replay import audit, compare, replay
 from pipeline.reporting import report
 from pipeline.settings import Settings
 from pipeline.sweeping import Sweeper
+from tests.facts import Document, fact
 from tests.integration import sample_handlers
-from tests.integration.harness import Document, fact
+from tests.processes import environment
 from workers.bootstrap import Application, Servers, application
 
 LIFETIME = "transactionLifetimeLimitSeconds"
@@ -62,16 +62,16 @@ def die_at(app: Application, step: Step, number: int) -> None:
     where = app.settings
     assert where.mongo_url is not None
     assert where.redis_url is not None
-    environment = {
-        "PIPELINE_MONGO_URL": where.mongo_url.get_secret_value(),
-        "PIPELINE_REDIS_URL": where.redis_url.get_secret_value(),
-        "PIPELINE_DATABASE": where.database,
-        "PIPELINE_HANDLERS": sample_handlers.__name__,
-        "PIPELINE_LEASE_SECONDS": "2",
-    }
+    environ = environment(
+        where.mongo_url.get_secret_value(),
+        where.redis_url.get_secret_value(),
+        database=where.database,
+        handlers=sample_handlers.__name__,
+        lease_seconds=2,
+    )
     ended = subprocess.run(
         [sys.executable, "-m", "tests.faults.crashing_worker", step, str(number)],
-        env=os.environ | environment,
+        env=environ,
         stdout=subprocess.DEVNULL,
         timeout=PATIENCE,
         check=False,

@@ -1,6 +1,5 @@
 """A worker stopped by SIGSTOP for longer than its lease, and continued."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,8 +16,10 @@ from redis import Redis
 
 from pipeline.settings import Settings
 from pipeline.store.lock_policies import LockPolicies, Scope
+from tests.facts import Document, fact
 from tests.faults import waiting_handlers
-from tests.integration.harness import NOW, Document, fact
+from tests.integration.harness import NOW
+from tests.processes import environment
 from workers.bootstrap import Application, Servers, application
 
 LEASE_MS = 1000
@@ -59,16 +60,15 @@ def paused(app: Application, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
     where = app.settings
     assert where.mongo_url is not None
     assert where.redis_url is not None
-    environment = {
-        "PIPELINE_MONGO_URL": where.mongo_url.get_secret_value(),
-        "PIPELINE_REDIS_URL": where.redis_url.get_secret_value(),
-        "PIPELINE_DATABASE": where.database,
-        "PIPELINE_HANDLERS": waiting_handlers.__name__,
-        waiting_handlers.HOLD: str(hold),
-    }
+    environ = environment(
+        where.mongo_url.get_secret_value(),
+        where.redis_url.get_secret_value(),
+        database=where.database,
+        handlers=waiting_handlers.__name__,
+    )
     worker = subprocess.Popen(
         [sys.executable, "-m", "workers", "worker", "--name", "paused"],
-        env=os.environ | environment,
+        env=environ | {waiting_handlers.HOLD: str(hold)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

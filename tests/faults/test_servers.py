@@ -1,9 +1,9 @@
 """Servers that are away, full, read-only or refuse us: said clearly, and nothing is lost."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,17 @@ from pipeline.store import Batch, Store
 from pipeline.sweeping import Sweeper
 from tests.acceptance.conftest import wait_for
 from tests.conftest import started
-from tests.integration.harness import LONGEST_BACKOFF, Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import LONGEST_BACKOFF, Harness
+from tests.processes import ended, environment
 from workers.embedded import EmbeddedRedis, Proxy
 from workers.sweeper import Leader
 
 SECRET = "correct-horse"  # noqa: S105 - of a server that lives for one test
-NOWHERE = "redis://127.0.0.1:1/0"
+NOWHERE = {
+    "Redis": "redis://127.0.0.1:1/0",
+    "MongoDB": "mongodb://127.0.0.1:1/?replicaSet=none",
+}
 
 
 @pytest.fixture
@@ -74,6 +79,21 @@ class OnOwnRedis(Harness):
         BatchWorker(
             self.redis, name="w", lanes=list(Lane), run=run, room=500, heartbeats=self.heartbeats
         ).work(burst=True, logging_level="CRITICAL")
+
+
+@contextmanager
+def working(where: dict[str, str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A worker process within the block, and its log."""
+    log = folder / "worker.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "workers", "worker"], env=where, stdout=output, stderr=output
+        )
+    try:
+        yield worker, log
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 @pytest.fixture
@@ -126,6 +146,31 @@ def test_a_full_redis_stops_nothing_that_is_in_hand_and_loses_nothing(
     pipeline.sweep_and_work()
     assert set(pipeline.states(two).values()) == {"done"}
     assert pipeline.document("tenant_totals", "acme")["tickets"] == 2
+
+
+def test_a_worker_outlives_a_redis_that_is_full_when_it_begins(
+    mongo: MongoClient[Document],
+    database: Database[Document],
+    mongo_url: str,
+    own_redis: EmbeddedRedis,
+    tmp_path: Path,
+) -> None:
+    """RQ can't write down that it is there; the same process does so when there is room."""
+    harness = Harness(mongo, database.name, handlers=load(["handlers.appointments"]))
+    with Redis.from_url(own_redis.address) as client:
+        client.config_set("maxmemory", 1)
+        with working(
+            environment(mongo_url, own_redis.address, database=database.name), tmp_path
+        ) as (
+            worker,
+            log,
+        ):
+            wait_for(lambda: b"redis_away" in log.read_bytes(), "Redis refuses it")
+            client.config_set("maxmemory", 0)
+            harness.submit(fact("e1", type="appointment.booked"))
+            JobQueue(client).enqueue(list(harness.waiting))
+            wait_for(lambda: harness.states(fact("e1")), "the event is done")
+            assert worker.poll() is None
 
 
 def test_a_redis_with_another_password_refuses_us_in_one_sentence(
@@ -181,43 +226,19 @@ def test_a_mongodb_that_takes_no_writes_is_not_the_events_fault(
     assert set(pipeline.states(event).values()) == {"done"}
 
 
-@pytest.mark.parametrize("command", [["worker"], ["sweeper"], ["status"]])
-def test_a_command_whose_redis_is_absent_says_so_and_ends_with_status_4(
-    command: list[str], mongo_url: str
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [("worker", "Redis"), ("sweeper", "Redis"), ("status", "Redis"), ("worker", "MongoDB")],
+)
+def test_a_command_whose_server_is_absent_says_so_and_ends_with_status_4(
+    command: str, absent: str, mongo_url: str, redis_url: str
 ) -> None:
     """A supervisor tries again; a person reads one sentence."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "workers", *command],
-        env=os.environ | {"PIPELINE_MONGO_URL": mongo_url, "PIPELINE_REDIS_URL": NOWHERE},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 4
-    assert "Redis does not answer" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_a_command_whose_mongodb_is_absent_says_so_and_ends_with_status_4(
-    redis_url: str,
-) -> None:
-    """As above."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "workers", "worker"],
-        env=os.environ
-        | {
-            "PIPELINE_MONGO_URL": "mongodb://127.0.0.1:1/?replicaSet=none",
-            "PIPELINE_REDIS_URL": redis_url,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 4
-    assert "MongoDB does not answer" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    addresses = {"MongoDB": mongo_url, "Redis": redis_url} | {absent: NOWHERE[absent]}
+    run = ended([command], environment(addresses["MongoDB"], addresses["Redis"]))
+    assert run.returncode == 4
+    assert f"{absent} does not answer" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_of_two_sweepers_one_leads_and_the_other_takes_over_when_it_ends(
@@ -246,35 +267,21 @@ def test_a_worker_outlives_a_redis_that_is_cut_off_and_killed(
     """The same process goes on when Redis is back, and ends when it is told to."""
     harness = Harness(mongo, database.name, handlers=load(["handlers.appointments"]))
     port = int(own_redis.address.rpartition(":")[2].partition("/")[0])
-    with Proxy(port) as proxy, (tmp_path / "worker.log").open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "workers", "worker"],
-            env=os.environ
-            | {
-                "PIPELINE_MONGO_URL": mongo_url,
-                "PIPELINE_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
-                "PIPELINE_DATABASE": database.name,
-            },
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            with Redis.from_url(own_redis.address) as client:
-                beats = Heartbeats(client, 10)
-                wait_for(beats.running, "the worker beats")
-                proxy.cut()
-                proxy.cut()
-                own_redis.kill()
-                own_redis.restart()
-                harness.submit(fact("e1", type="appointment.booked"))
-                JobQueue(client).enqueue(list(harness.waiting))
-                wait_for(lambda: harness.states(fact("e1")), "the event is done")
+    with Proxy(port) as proxy, Redis.from_url(own_redis.address) as client:
+        address = f"redis://127.0.0.1:{proxy.port}/0"
+        where = environment(mongo_url, address, database=database.name)
+        with working(where, tmp_path) as (worker, _):
+            wait_for(Heartbeats(client, 10).running, "the worker beats")
+            proxy.cut()
+            proxy.cut()
+            own_redis.kill()
+            own_redis.restart()
+            harness.submit(fact("e1", type="appointment.booked"))
+            JobQueue(client).enqueue(list(harness.waiting))
+            wait_for(lambda: harness.states(fact("e1")), "the event is done")
             assert worker.poll() is None
             worker.terminate()
             assert worker.wait(60) == 0
-        finally:
-            worker.kill()
-            worker.wait()
 
 
 def test_a_sweeper_told_to_end_again_and_again_ends(mongo_url: str, redis_url: str) -> None:
@@ -282,12 +289,7 @@ def test_a_sweeper_told_to_end_again_and_again_ends(mongo_url: str, redis_url: s
     for _ in range(3):
         sweeper = subprocess.Popen(
             [sys.executable, "-m", "workers", "sweeper"],
-            env=os.environ
-            | {
-                "PIPELINE_MONGO_URL": mongo_url,
-                "PIPELINE_REDIS_URL": redis_url,
-                "PIPELINE_SWEEP_INTERVAL": "0.001",
-            },
+            env=environment(mongo_url, redis_url, sweep_interval=0.001),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

@@ -21,30 +21,11 @@ from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, LedgerRow, Store
 from pipeline.store.ledger import row_id
+from tests.facts import Document
 from tests.integration.sample_handlers import ALL
 
-Document = dict[str, Any]
-
-NOON: Final = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NOW: Final = datetime(2024, 6, 1, tzinfo=UTC)
 LONGEST_BACKOFF: Final = timedelta(hours=1)
-
-
-def fact(event_id: str, minute: float = 0, **fields: Any) -> Event:
-    """An event of ticket T1 of tenant acme, `minute` minutes past noon, unless told otherwise.
-
-    What is no field of the envelope goes into the payload.
-    """
-    envelope: Document = {
-        "event_id": event_id,
-        "tenant": "acme",
-        "source": "desk",
-        "type": "ticket.changed",
-        "entity_id": "T1",
-        "occurred_at": NOON + timedelta(minutes=minute),
-    }
-    payload = {name: fields.pop(name) for name in set(fields) - set(Event.model_fields)}
-    return Event(**(envelope | {"payload": payload} | fields))
 
 
 class Harness:

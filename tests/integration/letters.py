@@ -6,6 +6,8 @@ from typing import Any, Final
 from pymongo import MongoClient
 from redis import Redis
 from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
 from rq.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -16,10 +18,19 @@ from pipeline.queue import BatchWorker, Heartbeats, JobQueue
 from pipeline.reporting import report
 from pipeline.store import Batch
 from pipeline.sweeping import Sweep, Sweeper
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
 EVERY: Final = Where()
+
+
+def fetch(connection: Redis, job_id: str) -> Job | None:
+    """The RQ job of this id, or None where Redis does not know it."""
+    try:
+        return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+    except NoSuchJobError:
+        return None
 
 
 class Letters(Harness):

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.event import Event
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 
 WORKERS = 4
 

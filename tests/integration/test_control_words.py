@@ -13,7 +13,8 @@ from pipeline import Cancel, Change, Event, Retry, Snooze, Update, action, inc, 
 from pipeline.backoff import Backoff
 from pipeline.declarations import Handler
 from pipeline.tracing import as_json, trace
-from tests.integration.harness import NOW, Document, fact
+from tests.facts import Document, fact
+from tests.integration.harness import NOW
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import Ticket
 

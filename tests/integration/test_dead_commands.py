@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from pipeline.event import Event
-from tests.integration.harness import Document, fact
+from tests.facts import Document, fact
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import broken
 from workers.cli import dead, events, tables

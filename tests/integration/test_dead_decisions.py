@@ -12,12 +12,12 @@ from redis import Redis
 from pipeline.dead_letters import Decided, Decisions, Where, deciding
 from pipeline.event import Event
 from pipeline.executor import Outcome
-from pipeline.queue import JobQueue, fetch
+from pipeline.queue import JobQueue
 from pipeline.store import LedgerRow, Records
 from pipeline.store.batches import Batches
 from pipeline.tracing import as_json, trace
-from tests.integration.harness import Document, fact
-from tests.integration.letters import Letters, job_of, tickets
+from tests.facts import Document, fact
+from tests.integration.letters import Letters, fetch, job_of, tickets
 from tests.integration.sample_handlers import apply_ticket, broken
 
 HOUR = timedelta(hours=1)

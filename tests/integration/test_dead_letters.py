@@ -12,7 +12,8 @@ from redis import Redis
 from pipeline.dead_letters import Inputs, Where, as_json, find, inputs, tally
 from pipeline.errors import UnknownHandler
 from pipeline.store import LedgerState
-from tests.integration.harness import NOW, Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import NOW, Harness
 from tests.integration.letters import Letters, tickets
 from tests.integration.sample_handlers import apply_ticket, broken
 

@@ -20,7 +20,8 @@ from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report
 from pipeline.reporting import report
 from pipeline.store import Batch
 from pipeline.sweeping import Sweeper
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
 

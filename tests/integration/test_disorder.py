@@ -10,7 +10,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.event import Event
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
 STATUSES = ("open", "waiting", "done")

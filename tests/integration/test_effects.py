@@ -11,7 +11,8 @@ from pipeline.declarations import Commutative
 from pipeline.errors import DeclarationError
 from pipeline.replay import audit
 from pipeline.tracing import trace
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 
 sent: list[tuple[str, str, int]] = []
 faults: list[BaseException | None] = []

@@ -9,7 +9,8 @@ import pytest
 from pipeline.errors import UnknownHandler
 from pipeline.event import Event
 from pipeline.store import Batch
-from tests.integration.harness import Harness, fact
+from tests.facts import fact
+from tests.integration.harness import Harness
 
 STORY = (
     fact("e1", 1, status="open", owner="ann", points=3),

@@ -16,7 +16,8 @@ from pipeline.executor.locking import Locking
 from pipeline.executor.steps import Hooks, go_on
 from pipeline.locks import Keeper, Lease, Locks, PolicyWatch
 from pipeline.store.lock_policies import LockPolicies, Scope
-from tests.integration.harness import NOW, Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import NOW, Harness
 from tests.integration.sample_handlers import broken
 
 T1, T2 = "tickets:acme:T1", "tickets:acme:T2"

@@ -27,13 +27,15 @@ from pipeline import jobs
 from pipeline.declarations import Lane
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.event import Event
-from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect, fetch
+from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
 from pipeline.queue.room import Room
 from pipeline.queue.worker import Run
 from pipeline.reporting import report
 from pipeline.store import Batch, LedgerRow
 from pipeline.sweeping import Sweep, Sweeper
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
+from tests.integration.letters import fetch
 from tests.integration.sample_handlers import broken
 
 LANES = list(Lane)

@@ -13,7 +13,8 @@ from pymongo.database import Database
 from pipeline import Change, Event, State, Update, action, add_to_set, inc, maximum, observer
 from pipeline.declarations import RESERVED_TABLES
 from pipeline.replay import Differences, Tables, audit, compare, replay
-from tests.integration.harness import Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import ALL, Ticket, apply_labels, apply_ticket, broken
 
 MOST_RETRIES = 20

@@ -15,10 +15,10 @@ from rq.registry import FailedJobRegistry
 
 from pipeline import Event, Snooze, Update, action, inc, shelving
 from pipeline.declarations import Commutative
-from pipeline.queue import fetch
 from pipeline.store import LedgerState
-from tests.integration.harness import NOW, Document, fact
-from tests.integration.letters import Letters, job_of, tickets
+from tests.facts import Document, fact
+from tests.integration.harness import NOW
+from tests.integration.letters import Letters, fetch, job_of, tickets
 from tests.integration.sample_handlers import broken
 
 HOUR = timedelta(hours=1)

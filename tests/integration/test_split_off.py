@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.event import Event
-from tests.integration.harness import Harness, fact
+from tests.facts import fact
+from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
 TOO_LARGE = 17 * 1024 * 1024

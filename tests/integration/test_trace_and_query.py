@@ -11,7 +11,8 @@ from pipeline.errors import NotFound, PipelineError
 from pipeline.event import Event
 from pipeline.querying import query
 from pipeline.tracing import Step, Trace, as_json, trace
-from tests.integration.harness import NOW, Document, Harness, fact
+from tests.facts import Document, fact
+from tests.integration.harness import NOW, Harness
 from tests.integration.sample_handlers import Ticket, broken
 
 

@@ -4,11 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect, NotPrimaryError, OperationFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    DuplicateKeyError,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+)
 
-from pipeline.store import Records, Store
+from pipeline.store import Outdated, Records, Store
 from pipeline.store.events import Events
-from tests.integration.harness import Harness, fact
+from tests.facts import fact
+from tests.integration.harness import Harness
 
 
 def conflict() -> PyMongoError:
@@ -16,7 +23,7 @@ def conflict() -> PyMongoError:
     return OperationFailure("conflict", 112, {"errorLabels": ["TransientTransactionError"]})
 
 
-def failing_first(original: Callable[..., Any], *faults: PyMongoError) -> Callable[..., Any]:
+def failing_first(original: Callable[..., Any], *faults: Exception) -> Callable[..., Any]:
     """The original, which raises each of the faults before it works."""
     left = list(faults)
 
@@ -55,6 +62,29 @@ def test_reading_before_the_transaction_is_tried_again_too(
     monkeypatch.setattr(Events, "load", failing_first(Events.load, fault, fault))
     outcome = harness.run(harness.waiting.popleft())
     assert (outcome.done, outcome.failures) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "look_again", [Outdated("somebody was first"), DuplicateKeyError("taken", 11000)], ids=repr
+)
+def test_after_many_conflicts_a_lost_race_is_still_no_events_fault(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, look_again: Exception
+) -> None:
+    """Conflicts at a hot document do not use up the tries that a race may take."""
+    event = fact("e1", add=1)
+    harness.submit(event)
+    faults = [*(conflict() for _ in range(20)), look_again]
+    monkeypatch.setattr(Store, "_once", failing_first(Store._once, *faults))  # noqa: SLF001
+    outcome = harness.run(harness.waiting.popleft())
+    assert (outcome.done, outcome.failures) == (1, [])
+
+
+def test_a_key_that_stays_taken_is_told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A race is over by the next try; trying for half a minute would only hide a fault."""
+    taken = [DuplicateKeyError("taken", 11000) for _ in range(100)]
+    monkeypatch.setattr(Store, "_once", failing_first(Store._once, *taken))  # noqa: SLF001
+    with pytest.raises(DuplicateKeyError):
+        harness.store.transact(lambda _: None)
 
 
 def test_a_transaction_whose_commit_got_no_answer_has_one_effect(

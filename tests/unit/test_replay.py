@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -29,8 +29,7 @@ from pipeline.registry import Registry
 from pipeline.replay import Tables, replay
 from pipeline.tables import Document, as_stored
 from pipeline.temporal import row_id
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+from tests.facts import NOON, fact
 
 
 class Ticket(State):
@@ -94,20 +93,6 @@ def count_page(event: Event) -> Update | None:
 
 
 ALL: tuple[Handler, ...] = (apply_ticket, count_owner, count_tenant, count_seen, count_page)
-
-
-def fact(event_id: str, minute: float = 0, **fields: Any) -> Event:
-    """An event of ticket T1, `minute` minutes past noon; what is no field of it is payload."""
-    envelope: Document = {
-        "event_id": event_id,
-        "tenant": "acme",
-        "source": "desk",
-        "type": "ticket.changed",
-        "entity_id": "T1",
-        "occurred_at": NOON + timedelta(minutes=minute),
-    }
-    payload = {name: fields.pop(name) for name in set(fields) - set(Event.model_fields)}
-    return Event(**(envelope | {"payload": payload} | fields))
 
 
 def run(*events: Event, handlers: tuple[Handler, ...] = ALL) -> Tables:
