@@ -24,7 +24,19 @@ from pipeline.state import State
 _HANDLER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
 DEFAULT_BACKOFF: Final = Backoff()
-RESERVED_TABLES: Final = frozenset({"events", "payloads", "ledger", "batches", "lock_policies"})
+RESERVED_TABLES: Final = frozenset(
+    {
+        "events",
+        "payloads",
+        "ledger",
+        "batches",
+        "lock_policies",
+        "verifications",
+        "verification_units",
+        "verification_findings",
+        "verification_sums",
+    }
+)
 
 
 class Lane(StrEnum):
@@ -34,7 +46,9 @@ class Lane(StrEnum):
     """First, so that what is begun is finished before more is begun."""
     ACTIONS = "actions"
     EFFECTS = "effects"
-    """Last: what goes outside waits for others, and nothing of ours waits for it."""
+    """Late: what goes outside waits for others, and nothing of ours waits for it."""
+    REPAIR = "repair"
+    """Last: what verifies goes on where nothing else is to be done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,7 @@ class Handler:
     function: Callable[..., Any] = field(repr=False)
     max_attempts: int | None
     backoff: Backoff
+    version: int
 
     lane: ClassVar[Lane]
 
@@ -135,6 +150,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
     history: str | None = None,
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
+    version: int = 1,
     ordered: bool = False,
 ) -> Callable[[Callable[..., Any]], Action]:
     """Declare an action.
@@ -147,6 +163,8 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         history: the temporal table of a fold; `<table>_changes` unless named.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
+        version: counted up by whoever changes what the function comes to, so that what an
+            older one has written is not taken for wrong.
         ordered: for a fold, let the events of a document wait for those that were submitted before
             them, as well as Redis can keep that order. Results don't need it: a late event
             heals. It saves the healing where a source sends in order.
@@ -157,6 +175,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
 
     def declare(function: Callable[..., Any]) -> Action:
         _check_names(name, table)
+        _check_version(name, version)
         state = _fold_state(name, function)
         if state is None and (history is not None or ordered):
             raise DeclarationError(
@@ -164,7 +183,9 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
             )
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         if state is None:
-            return Commutative(name, function, max_attempts, backoff, table, template, types)
+            return Commutative(
+                name, function, max_attempts, backoff, version, table, template, types
+            )
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
@@ -174,6 +195,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
             function,
             max_attempts,
             backoff,
+            version,
             table,
             template,
             types,
@@ -193,6 +215,7 @@ def observer(
     key: str,
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
+    version: int = 1,
 ) -> Callable[[Callable[..., Any]], Observer]:
     """Declare an observer of a fold, or of another observer of it.
 
@@ -203,6 +226,8 @@ def observer(
         key: template of the document's id; may name `{after.<field>}` of the new state.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
+        version: counted up by whoever changes what the function comes to, so that what an
+            older one has written is not taken for wrong.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -210,6 +235,7 @@ def observer(
 
     def declare(function: Callable[..., Any]) -> Observer:
         _check_names(name, table)
+        _check_version(name, version)
         if isinstance(after, Commutative):
             raise DeclarationError(
                 f"{name}: {after.name} is commutative and reads no state, so there is no "
@@ -228,6 +254,7 @@ def observer(
             key=KeyTemplate(key, state),
             max_attempts=max_attempts,
             backoff=backoff,
+            version=version,
             after=after,
         )
 
@@ -240,6 +267,7 @@ def effect(
     after: Handler,
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
+    version: int = 1,
 ) -> Callable[[Callable[..., Any]], Effect]:
     """Declare something that is done outside, after a fold's change is committed.
 
@@ -253,6 +281,8 @@ def effect(
         after: the fold it follows, whose change it sees.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
+        version: counted up by whoever changes what the function comes to, so that what an
+            older one has written is not taken for wrong.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -260,10 +290,11 @@ def effect(
 
     def declare(function: Callable[..., Any]) -> Effect:
         _check_name(name)
+        _check_version(name, version)
         if not isinstance(after, Fold):
             raise DeclarationError(f"{name}: after= takes a fold, not {after!r}")
         _check_arity(name, function, 3, "(change, event, key)")
-        return Effect(name, function, max_attempts, backoff, after)
+        return Effect(name, function, max_attempts, backoff, version, after)
 
     return declare
 
@@ -300,6 +331,11 @@ def _check_name(name: str) -> None:
             f"{name!r} is no handler name; two or more lower-case words joined by dots, "
             f"such as 'appointments.apply'"
         )
+
+
+def _check_version(name: str, version: int) -> None:
+    if version < 1:
+        raise DeclarationError(f"{name}: versions begin with 1; {version} is none")
 
 
 def _check_names(name: str, table: str) -> None:

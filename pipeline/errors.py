@@ -7,6 +7,8 @@
      ├── UnknownHandler        a job names a handler that no loaded module declares
      ├── HandlerFault          a handler's result can't be used for this event
      ├── NotFound              nothing is stored under that id
+     │    └── PayloadExpired   the event is stored, its payload no longer
+     ├── SnapshotGone          what was stored at a moment can't be read any more
      ├── WorkerDied            workers died while they ran the event
      ├── JobRefused            a job is none of the pipeline's
      ├── Overloaded            more waits to be done than may; nothing was stored
@@ -57,6 +59,14 @@ class HandlerFault(PipelineError):
 
 class NotFound(PipelineError):
     """Nothing is stored under that id."""
+
+
+class PayloadExpired(NotFound):
+    """The event is stored, but its payload is no longer: nothing can be made of it again."""
+
+
+class SnapshotGone(PipelineError):
+    """What was stored at a moment can't be read any more; begin again at a later one."""
 
 
 class WorkerDied(PipelineError):

@@ -75,6 +75,30 @@ class KeyTemplate:
             pieces += literal, text if index == last else _escape(text)
         return "".join(pieces) + "".join(self._literals[len(self._parts) :])
 
+    @property
+    def of_one_entity(self) -> bool:
+        """Whether all events of a document are of one entity, so that it is made of theirs."""
+        return {"tenant", "entity_id"} <= {name for name, _ in self._parts}
+
+    def entity_of(self, key: str) -> tuple[str, str] | None:
+        """Tenant and entity id that a key was made of; None for a key that it never makes."""
+        pattern = ""
+        for index, (literal, (name, _)) in enumerate(
+            zip(self._literals, self._parts, strict=False)
+        ):
+            wanted = name in ("tenant", "entity_id") and f"<{name}>" not in pattern
+            group = f"(?P<{name}>" if wanted else "(?:"
+            last = index == len(self._parts) - 1
+            pattern += f"{re.escape(literal)}{group}{'.*' if last else '[^:]*'})"
+        pattern += "".join(map(re.escape, self._literals[len(self._parts) :]))
+        found = re.fullmatch(pattern, key, re.DOTALL)
+        if found is None or not self.of_one_entity:
+            return None
+        entity_id = found["entity_id"]
+        if self._parts[-1][0] != "entity_id":
+            entity_id = entity_id.replace("%3A", ":").replace("%25", "%")
+        return found["tenant"], entity_id
+
     def fields(self, event: Event, after: State | None = None) -> dict[str, Any]:
         """What the key is made of, by the last word of each placeholder.
 

@@ -13,6 +13,7 @@ from redis import Redis
 
 from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
+from pipeline.declarations import Lane
 from pipeline.dispatch import Dispatcher
 from pipeline.executor import Executor
 from pipeline.executor.locking import Locking
@@ -24,6 +25,7 @@ from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
 from pipeline.store.lock_policies import LockPolicies
+from pipeline.verification import Verifier
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
 
@@ -52,6 +54,16 @@ class Application:
     heartbeats: Heartbeats
     locks: Locks
     dispatcher: Dispatcher
+
+    def verifier(self, worker: str) -> Verifier:
+        """What verifies, while nothing else waits."""
+        return Verifier(
+            self.store, self.registry, self.clock, self.settings, worker=worker, busy=self._busy
+        )
+
+    def _busy(self) -> bool:
+        """Whether a job waits in a lane that goes before that of verifications."""
+        return any(n for lane, n in self.queue.lengths().items() if lane != Lane.REPAIR)
 
     @contextmanager
     def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:

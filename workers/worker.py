@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from pipeline.declarations import Lane
 from pipeline.executor import Executor
-from pipeline.queue import BatchWorker, Heartbeats
+from pipeline.queue import BatchWorker, Heartbeats, Report
 from pipeline.reporting import report
+from pipeline.store import Batch
 from workers.bootstrap import Application, process_name
 
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -38,11 +39,18 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
 
 
 def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor) -> None:
+    verifier = app.verifier(name)
+
+    def run_batches(batches: Sequence[Batch]) -> Report:
+        if batches[0].lane == Lane.REPAIR:
+            return Report([following for batch in batches for following in verifier.run(batch)])
+        return report(executor.run(batches))
+
     worker = BatchWorker(
         app.redis,
         name=name,
         lanes=lanes,
-        run=lambda batches: report(executor.run(batches)),
+        run=run_batches,
         room=app.settings.batch_size,
         heartbeats=app.heartbeats,
     )

@@ -43,10 +43,19 @@ def plan_action(action: Commutative, records: Mapping[str, EventRecord]) -> Plan
     for record in records.values():
         event = record.event
         try:
-            merger.add(event, _checked(action, action.function(event), event, None))
+            merger.add(event, addition(action, event))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             merger.faults[event.key] = error
     return merger.plan()
+
+
+def addition(action: Commutative, event: Event) -> Contribution:
+    """What a commutative action adds for one event.
+
+    Raises:
+        Exception: whatever the handler raises, or that its result can't be used.
+    """
+    return _checked(action, action.function(event), event, None)
 
 
 class Transitions:

@@ -132,7 +132,7 @@ class Healer:
     ) -> None:
         key, wrote = new.key, new.wrote
         if stood is not None:
-            self._rows.append(stood.with_contribution(key, wrote))
+            self._rows.append(stood.with_contribution(key, wrote, observer.version))
         else:
             state = LedgerState.DONE if key else LedgerState.SKIPPED
             self._rows.append(self._run.row(observer, record, Result(state, key, wrote)))

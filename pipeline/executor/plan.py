@@ -66,6 +66,7 @@ class Run:
             lag_ms=(self.write_at - record.received_at) // MILLISECOND,
             late_ms=result.late_ms,
             error=result.error,
+            version=handler.version,
         )
 
 

@@ -11,6 +11,7 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job
 
+from pipeline.declarations import Lane
 from pipeline.queue.jobs import restored
 
 _ID: Final = re.compile(r"(?P<tag>[0-9a-f]+-)(?P<events>\d+)-")
@@ -32,7 +33,8 @@ class Taker:
 
     def take(self, queue: Queue, job_id: str) -> list[Job]:
         """The popped job, if it exists, and those from the head of its lane to run with it."""
-        found = _ID.match(job_id)
+        # What is last in turn is not hurried: other workers may take their share of it.
+        found = None if queue.name == Lane.REPAIR else _ID.match(job_id)
         tag, room = (found["tag"], self._room - int(found["events"])) if found else ("", 0)
         taken = self._script(
             keys=[queue.key], args=[Job.redis_job_namespace_prefix, job_id, tag, room]

@@ -6,16 +6,21 @@ so what the live run and this agree on is no fault of the machinery.
 """
 
 from pipeline.replay.auditing import Audit, audit
-from pipeline.replay.comparing import Difference, Differences, compare
+from pipeline.replay.comparing import Difference, Differences, Kind, compare
 from pipeline.replay.replaying import replay
 from pipeline.replay.tables import Failure, Tables
+from pipeline.replay.values import ABSENT, WRITTEN_WHOLE, added_up
 
 __all__ = [
+    "ABSENT",
+    "WRITTEN_WHOLE",
     "Audit",
     "Difference",
     "Differences",
     "Failure",
+    "Kind",
     "Tables",
+    "added_up",
     "audit",
     "compare",
     "replay",

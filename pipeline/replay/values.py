@@ -51,9 +51,7 @@ class Rules(NamedTuple):
     @classmethod
     def of(cls, contents: Contents) -> Rules:
         """The rules for a table."""
-        if contents.operators is None:
-            return cls(_OF_THE_RUN, exact=True, operators=None)
-        return cls(_DERIVED_STAMP, exact=False, operators=contents.operators)
+        return WRITTEN_WHOLE if contents.operators is None else added_up(contents.operators)
 
     def unlike(
         self, expected: Mapping[str, Any], actual: Mapping[str, Any], above: str = ""
@@ -102,6 +100,15 @@ class Rules(NamedTuple):
         if isinstance(value, Decimal128):
             value = value.to_decimal()
         return isinstance(value, int | Decimal) and not isinstance(value, bool) and value == 0
+
+
+WRITTEN_WHOLE: Final = Rules(_OF_THE_RUN, exact=True, operators=None)
+"""The rules for a fold's documents and their temporal rows."""
+
+
+def added_up(operators: Callable[[str], set[str]]) -> Rules:
+    """The rules for documents that contributions of these operators add up to."""
+    return Rules(_DERIVED_STAMP, exact=False, operators=operators)
 
 
 def alike(one: Any, other: Any, *, exact: bool) -> bool:

@@ -170,6 +170,20 @@ class Batches:
         cursor = self._batches.find({"due_at": {"$lte": now}}, session=self._session)
         return [_batch(doc) for doc in cursor.sort("due_at", ASCENDING).limit(limit)]
 
+    def waiting_for(self, events: Collection[str]) -> list[tuple[str, str]]:
+        """What a batch is for, and the event, of all that is still to be done with these events.
+
+        Dead letters are not among it. Looks through all that is pending, which the gate at the
+        intake bounds.
+        """
+        found = self._batches.find(
+            {"due_at": {"$gte": EARLIEST}, "events": {"$in": list(events)}},
+            {"handler": 1, "events": 1},
+            session=self._session,
+        )
+        asked = set(events)
+        return [(doc["handler"], e) for doc in found for e in asked.intersection(doc["events"])]
+
     def requeue(self, batches: Sequence[Batch], *, created_at: datetime, due_at: datetime) -> None:
         """Make batches pending with the attempts and deaths they are given with, and due.
 

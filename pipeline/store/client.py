@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
+from bson import Timestamp
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -27,7 +29,7 @@ from tenacity import (
 )
 
 from pipeline.errors import Unavailable
-from pipeline.store import batches, events, ledger, lock_policies
+from pipeline.store import batches, events, ledger, lock_policies, snapshots, verifications
 from pipeline.store.batches import Batches
 from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
 from pipeline.store.events import Events
@@ -35,6 +37,7 @@ from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
+from pipeline.store.verifications import Verifications
 from pipeline.tables import CODEC
 
 T = TypeVar("T")
@@ -66,6 +69,7 @@ INDEXES: Final = {
     **ledger.INDEXES,
     **batches.INDEXES,
     **lock_policies.INDEXES,
+    **verifications.INDEXES,
 }
 
 log = structlog.get_logger(__name__)
@@ -132,6 +136,7 @@ class Records:
         self.ledger = Ledger(database, session)
         self.batches = Batches(database, session)
         self.trouble = Trouble(database, session)
+        self.verifications = Verifications(database, session)
 
     def table(self, name: str) -> MongoTable:
         """A domain's table."""
@@ -199,6 +204,24 @@ class Store:
             Unavailable: the database did not come back within 30 seconds.
         """
         return _patiently(lambda: work(self.records))
+
+    def present(self) -> Timestamp:
+        """The present moment, for `as_of`.
+
+        Raises:
+            Unavailable: this MongoDB keeps no history, and does not let us ask for it.
+        """
+        return snapshots.present(self._client)
+
+    @contextmanager
+    def as_of(self, moment: Timestamp) -> Iterator[Records]:
+        """Everything as it was stored at that moment, for reading.
+
+        Raises:
+            SnapshotGone: MongoDB has forgotten it.
+        """
+        with snapshots.as_of(self._client, moment) as session:
+            yield Records(self.database, session)
 
     def _once(self, work: Callable[[Records], T]) -> T:
         with (

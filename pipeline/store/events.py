@@ -8,24 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.errors import PayloadExpired
 from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
-from pipeline.store.commands import ROUND_TRIP, insert
+from pipeline.slots import slot_of
+from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 
 INDEXES: Final = {
-    # Prevents a scan when a person asks what happened to one entity, in its order.
     "events": [
-        IndexModel([("tenant", ASCENDING), ("entity_id", ASCENDING), ("occurred_at", ASCENDING)]),
+        # Prevents a scan when one entity is asked for, or a part of all entities by their hash.
+        IndexModel([("slot", ASCENDING), ("tenant", ASCENDING), ("entity_id", ASCENDING)]),
         # Prevents a scan when a person asks how many were sent again. Only those are in it.
         IndexModel([("repeated", ASCENDING)], partialFilterExpression={"repeated": True}),
     ],
     "payloads": [],
 }
+
+
+class Entity(NamedTuple):
+    """What events happen to, in the order in which a pass over all of them goes."""
+
+    slot: int
+    tenant: str
+    entity_id: str
+
+
+_BY_ENTITY: Final = [("slot", ASCENDING), ("tenant", ASCENDING), ("entity_id", ASCENDING)]
 
 
 class EventRecord(NamedTuple):
@@ -62,12 +76,54 @@ class Events:
         Payloads are read together, in one query, when the first of them is looked at.
         """
         among = {"_id": {"$in": list(keys)}}
-        payload = self._payload_reader(keys)
-        return {
-            record.event.key: record
-            for doc in self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
-            for record in (_record(doc, payload),)
+        found = self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
+        return self._records(list(found))
+
+    def of_entity(self, tenant: str, entity_id: str) -> dict[str, EventRecord]:
+        """The events of one entity, by key; payloads as in `load`."""
+        matching = {
+            "slot": slot_of(tenant, entity_id),
+            "tenant": tenant,
+            "entity_id": entity_id,
         }
+        found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
+        return self._records(list(found))
+
+    def of_slots(
+        self, slots: range, after: Entity | None, least: int
+    ) -> tuple[dict[str, EventRecord], Entity | None]:
+        """Events of whole entities whose slots are in the range, in an order of their own.
+
+        Args:
+            slots: which entities.
+            after: goes on after this one; None begins with the first.
+            least: reads on until there are so many events, and then to the end of the entity.
+
+        Returns:
+            The events by key, and the last entity; None where there is nothing left after it.
+        """
+        found: list[dict[str, Any]] = []
+        last: Entity | None = None
+        for ranged in _beyond(slots, after):
+            cursor = self._events.find(ranged, session=self._session, batch_size=ROUND_TRIP)
+            for doc in cursor.sort(_BY_ENTITY).hint(_BY_ENTITY):
+                entity = Entity(doc["slot"], doc["tenant"], doc["entity_id"])
+                if entity != last and len(found) >= least:
+                    cursor.close()
+                    return self._records(found), last
+                found.append(doc)
+                last = entity
+        return self._records(found), None
+
+    def matching(self, wanted: Callable[[str], bool], limit: int) -> dict[str, EventRecord]:
+        """The events of the types that are wanted, up to so many, by key; a full pass."""
+        found = self._events.find({"_id": {"$gt": ""}}, session=self._session, batch_size=SCANNED)
+        return self._records(list(islice((doc for doc in found if wanted(doc["type"])), limit)))
+
+    def _records(self, docs: Sequence[dict[str, Any]]) -> dict[str, EventRecord]:
+        payload = self._payload_reader([doc["_id"] for doc in docs])
+        records = (_record(doc, payload) for doc in docs)
+        return {record.event.key: record for record in records}
 
     def unread(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
         """The same records with their payloads not yet read, as `load` returns them."""
@@ -83,6 +139,8 @@ class Events:
         def payload(key: str) -> dict[str, Any]:
             if not bodies:
                 bodies.update(self._bodies(keys))
+            if key not in bodies:
+                raise PayloadExpired(f"the payload of {key} is stored no longer")
             return decode_payload(bodies[key])
 
         return payload
@@ -146,6 +204,21 @@ class Events:
         return row["copies"], row["conflicts"]
 
 
+def _beyond(slots: range, after: Entity | None) -> list[dict[str, Any]]:
+    """What lies beyond an entity in these slots, as ranges of the index in their order.
+
+    As one condition with $or it reads well, but MongoDB may begin at the beginning with it.
+    """
+    if after is None:
+        return [{"slot": {"$gte": slots.start, "$lt": slots.stop}}]
+    slot, tenant, entity_id = after
+    return [
+        {"slot": slot, "tenant": tenant, "entity_id": {"$gt": entity_id}},
+        {"slot": slot, "tenant": {"$gt": tenant}},
+        {"slot": {"$gt": slot, "$lt": slots.stop}},
+    ]
+
+
 def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
     return {
         "_id": event.key,
@@ -153,6 +226,7 @@ def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
         "source": event.source,
         "type": event.type,
         "entity_id": event.entity_id,
+        "slot": slot_of(event.tenant, event.entity_id),
         "seq": event.seq,
         "occurred_at": event.occurred_at,
         "received_at": received_at,
@@ -163,6 +237,7 @@ def _record(doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) 
     received_at = doc.pop("received_at")
     copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
     doc.pop("repeated", None)
+    doc.pop("slot", None)
     key = doc["key"] = doc.pop("_id")
     doc["event_id"] = event_id_of(key)
     return EventRecord(StoredEvent.of(doc, read_payload), received_at, copies, conflicts)

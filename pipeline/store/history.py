@@ -6,11 +6,12 @@ the order of their events, and no second index is needed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from pymongo import DESCENDING, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -18,6 +19,9 @@ from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.temporal import Row, Transition, before_of, row_id
 
 Document = dict[str, Any]
+
+_ORDER: Final = re.compile(r"\|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}~")
+"""How the order in a row's id begins, with the bar before it."""
 
 
 class History:
@@ -67,6 +71,28 @@ class History:
             rows.sort(key=lambda row: row.order)
         return later
 
+    def documents(self, keys: Collection[str]) -> dict[str, list[Document]]:
+        """All rows of these documents just as they are stored, by document key, in order."""
+        found: dict[str, list[Document]] = {key: [] for key in keys}
+        ranges = [{"_id": {"$gt": f"{key}|", "$lt": f"{key}}}"}} for key in keys]
+        if not ranges:
+            return found
+        rows = self._rows.find({"$or": ranges}, session=self._session, batch_size=ROUND_TRIP)
+        for row in rows.sort("_id", ASCENDING):
+            key = self.key_of(row)
+            if key in found:
+                found[key].append(row)
+        return found
+
+    @staticmethod
+    def key_of(row: Document) -> str:
+        """The document that a row is of, by its id where its own word for it is wrong."""
+        id_, said = str(row["_id"]), row.get("key")
+        if isinstance(said, str) and id_.startswith(f"{said}|"):
+            return said
+        found = _ORDER.search(id_)
+        return id_[: found.start()] if found else id_
+
     def write(
         self,
         *,
@@ -83,11 +109,11 @@ class History:
             closed: by row id, when its validity ends.
             stamp: read and write times, kept with every row written.
         """
-        documents = [_document(row, stamp) for row in new]
+        documents = [document_of(row, stamp) for row in new]
         if documents:
             insert(self._rows, documents, self._session)
         writes: list[Any] = [
-            ReplaceOne({"_id": row.id}, _document(row, stamp)) for row in rewritten
+            ReplaceOne({"_id": row.id}, document_of(row, stamp)) for row in rewritten
         ]
         writes += [
             UpdateOne({"_id": row}, {"$set": {"valid_to": end}}) for row, end in closed.items()
@@ -96,7 +122,8 @@ class History:
             self._rows.bulk_write(writes, ordered=False, session=self._session)
 
 
-def _document(row: Row, stamp: Document) -> Document:
+def document_of(row: Row, stamp: Document) -> Document:
+    """The row as it is stored, with the stamp of the run that writes it."""
     return {
         "_id": row.id,
         "key": row.key,

@@ -48,6 +48,10 @@ INDEXES: Final = {
 }
 
 
+RANGES: Final = 200
+"""Events whose rows one query asks for."""
+
+
 class LedgerState(StrEnum):
     """Where an event stands in a handler.
 
@@ -93,6 +97,7 @@ class LedgerRow(NamedTuple):
         lag_ms: how long after the event was received that was, in milliseconds.
         late_ms: by how much event time the event was late for its document, or None.
         error: type, message, stage and traceback of the failure, or None.
+        version: of the handler that was run.
     """
 
     event: str
@@ -106,6 +111,7 @@ class LedgerRow(NamedTuple):
     lag_ms: int
     late_ms: int | None = None
     error: dict[str, str] | None = None
+    version: int = 1
 
     @property
     def id(self) -> str:
@@ -127,10 +133,10 @@ class LedgerRow(NamedTuple):
             error["traceback"] = old["traceback"]
         return self._replace(state=LedgerState.CANCELLED, error=error)
 
-    def with_contribution(self, key: str | None, wrote: Update) -> LedgerRow:
-        """The same row with another contribution, after a correction."""
+    def with_contribution(self, key: str | None, wrote: Update, version: int) -> LedgerRow:
+        """The same row with another contribution, after a correction by this version."""
         state = LedgerState.DONE if key else LedgerState.SKIPPED
-        return self._replace(key=key, wrote=wrote, state=state, error=None)
+        return self._replace(key=key, wrote=wrote, state=state, error=None, version=version)
 
 
 def row_id(event: str, handler: str) -> str:
@@ -179,6 +185,26 @@ class Ledger:
         # An id may go on after a `|` of its own: that is another event.
         return [row for row in map(row_of, found) if row.event == event]
 
+    def of_events(self, events: Sequence[str]) -> list[LedgerRow]:
+        """All rows of these events, whatever their handlers; ranges of `_id`."""
+        asked, found = set(events), []
+        for start in range(0, len(events), RANGES):
+            ranges = [
+                {"_id": {"$gt": f"{event}|", "$lt": f"{event}}}"}}
+                for event in events[start : start + RANGES]
+            ]
+            docs = self._ledger.find({"$or": ranges}, session=self._session, batch_size=ROUND_TRIP)
+            # An id may go on after a `|` of its own: that is another event.
+            found += [row for row in map(row_of, docs) if row.event in asked]
+        return found
+
+    def written_to(self, keys: Collection[str]) -> Iterator[LedgerRow]:
+        """Every row that wrote to a document of one of these ids, in any table; a full pass."""
+        found = self._ledger.find(
+            {"key": {"$in": list(keys)}}, session=self._session, batch_size=SCANNED
+        )
+        return map(row_of, found)
+
     def contributions(self, handler: str, key: str) -> list[Update]:
         """What this handler wrote to this document, by event, where it takes no minus."""
         found = self._ledger.find(
@@ -213,6 +239,8 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     }
     if row.attempt > 1:
         document["attempt"] = row.attempt
+    if row.version > 1:
+        document["version"] = row.version
     if row.late_ms is not None:
         document["late_ms"] = row.late_ms
     if row.error is not None:
@@ -239,4 +267,5 @@ def row_of(doc: dict[str, Any]) -> LedgerRow:
         lag_ms=doc["lag_ms"],
         late_ms=doc.get("late_ms"),
         error=doc.get("error"),
+        version=doc.get("version", 1),
     )

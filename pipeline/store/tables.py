@@ -47,6 +47,28 @@ class MongoTable:
         found = self._collection.find({"_id": {"$in": list(keys)}}, session=self._session)
         return {document["_id"]: document for document in found}
 
+    def page(self, after: str | None, limit: int) -> list[Document]:
+        """Documents after this id, in the order of their ids, which are text."""
+        ranged = {"_id": {"$gte": ""} if after is None else {"$gt": after}}
+        found = self._collection.find(ranged, session=self._session, batch_size=limit)
+        return list(found.sort("_id", 1).limit(limit))
+
+    def oddly_named(self, limit: int) -> list[Any]:
+        """Ids of documents that are no text, which the pipeline never makes."""
+        found = self._collection.find(
+            {"_id": {"$not": {"$type": "string"}}}, {"_id": 1}, session=self._session
+        )
+        return [doc["_id"] for doc in found.limit(limit)]
+
+    def count(self) -> int:
+        """How many documents there are, counted one by one."""
+        return self._collection.count_documents({}, session=self._session)
+
+    def remove(self, keys: Keys[str]) -> None:
+        """Remove these documents."""
+        if keys:
+            self._collection.delete_many({"_id": {"$in": list(keys)}}, session=self._session)
+
     def replace(self, documents: Sequence[Document]) -> None:
         """One command of replacing upserts."""
         check_keys(documents)

@@ -88,6 +88,10 @@ class Update:
         """The fields it changes by this operator."""
         return frozenset(path for path, (name, _) in self._fields.items() if name == operator)
 
+    def values_of(self, operator: str) -> dict[str, Any]:
+        """By path, the values of this operator."""
+        return {path: value for path, (name, value) in self._fields.items() if name == operator}
+
     def only(self, paths: Collection[str]) -> Update:
         """The part of it that changes these fields."""
         fields = {path: entry for path, entry in self._fields.items() if path in paths}

@@ -104,7 +104,7 @@ def test_a_requeued_letter_is_shown_as_failed_no_more(pipeline: Letters) -> None
     assert pipeline.failed() == {job_of(event)}
     pipeline.decisions.requeue(ids(pipeline))
     assert (pipeline.failed(), pipeline.scheduled()) == (set(), set())
-    assert pipeline.lanes.lengths() == {"actions": 1, "observers": 0, "effects": 0}
+    assert pipeline.lanes.lengths() == {"actions": 1, "observers": 0, "effects": 0, "repair": 0}
 
 
 def test_requeueing_twice_is_once(pipeline: Letters) -> None:
@@ -338,7 +338,7 @@ def test_all_that_match_are_requeued_in_bounded_transactions(made: Make) -> None
         Where(tenant="acme"), on_progress=lambda decided: told.append(decided.done)
     )
     assert (done, told) == (Decided(done=2000), [500, 1000, 1500, 2000])
-    assert pipeline.lanes.lengths() == {"actions": 2000, "observers": 0, "effects": 0}
+    assert pipeline.lanes.lengths() == {"actions": 2000, "observers": 0, "effects": 0, "repair": 0}
     assert len(pipeline.failed()) == 1
     pipeline.settle()
     assert pipeline.dead() == ["other"]

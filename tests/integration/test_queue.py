@@ -109,13 +109,13 @@ def test_a_job_carries_json_and_ids_only(lanes: JobQueue, redis_server: Redis) -
 def test_a_job_goes_to_the_lane_of_its_handler(lanes: JobQueue) -> None:
     """Observers and actions wait apart."""
     lanes.enqueue([ONE, TWO])
-    assert lanes.lengths() == {"actions": 1, "observers": 1, "effects": 0}
+    assert lanes.lengths() == {"actions": 1, "observers": 1, "effects": 0, "repair": 0}
 
 
 def test_enqueueing_nothing_is_no_error(lanes: JobQueue) -> None:
     """The common end of a chain."""
     assert lanes.enqueue([])
-    assert lanes.lengths() == {"actions": 0, "observers": 0, "effects": 0}
+    assert lanes.lengths() == {"actions": 0, "observers": 0, "effects": 0, "repair": 0}
 
 
 def test_enqueueing_again_makes_no_second_job(pipeline: OnRedis) -> None:

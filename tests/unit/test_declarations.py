@@ -78,7 +78,7 @@ def test_an_observer_of_an_observer_has_the_fold_at_its_root() -> None:
 
 def test_importing_the_lanes_gives_observers_first() -> None:
     """A worker finishes what is begun before it begins more."""
-    assert list(Lane) == ["observers", "actions", "effects"]
+    assert list(Lane) == ["observers", "actions", "effects", "repair"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,233 @@
+"""`verifications`: passes over everything, the units they are split into, what they found.
+
+A unit keeps how far it has come. It goes on in one transaction with what it found on the way
+and what it added up, so a worker that dies costs nothing but the step it was at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from bson import Timestamp
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne, ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from pipeline.store.commands import ROUND_TRIP, Outdated, insert
+
+Document = dict[str, Any]
+
+INDEXES: Final[dict[str, list[IndexModel]]] = {
+    # None but `_id`: units, findings and sums are ranges of it, since their ids begin with
+    # that of their verification; of verifications a bounded number is kept.
+    "verifications": [],
+    "verification_units": [],
+    "verification_findings": [],
+    "verification_sums": [],
+}
+KEPT: Final = 20
+"""Verifications that are kept to be looked at."""
+MOST_FINDINGS: Final = 10_000
+"""Findings of one unit that are kept; all are counted."""
+
+
+class Verification(NamedTuple):
+    """One pass.
+
+    Attributes:
+        id: its name; later ones sort after earlier ones.
+        moment: of MongoDB's cluster time; what was stored then is looked at.
+        begun_at: when it began.
+        scope: what is looked at: `all`, or a part such as `3/16`.
+        repairs: whether what is wrong is put right.
+        left: units of the present phase that are not done.
+        ended_at: when it was done, if it is.
+    """
+
+    id: str
+    moment: Timestamp
+    begun_at: datetime
+    scope: str
+    repairs: bool
+    left: int
+    ended_at: datetime | None = None
+
+
+class Unit(NamedTuple):
+    """A piece of a verification, which one worker does at a time.
+
+    Attributes:
+        id: `<verification>/<number>`.
+        work: which kind of work it is.
+        about: on what: a part, a table or a fold.
+        after: how far it has come; what that means is the work's own business.
+        step: how often it has gone on.
+        done: whether nothing is left.
+        counts: what it has looked at and found.
+    """
+
+    id: str
+    work: str
+    about: str
+    after: Any = None
+    step: int = 0
+    done: bool = False
+    counts: Mapping[str, int] = {}
+
+    @property
+    def verification(self) -> str:
+        """The verification it is of."""
+        return self.id.partition("/")[0]
+
+
+class Verifications:
+    """Passes, units, findings and sums, within one transaction or none."""
+
+    def __init__(self, database: Database[Document], session: ClientSession | None) -> None:
+        self._verifications = database["verifications"]
+        self._units = database["verification_units"]
+        self._findings = database["verification_findings"]
+        self._sums = database["verification_sums"]
+        self._session = session
+
+    def begin(self, verification: Verification) -> None:
+        """Note a new verification; one of that name raises DuplicateKeyError."""
+        fields = verification._asdict()
+        fields["_id"] = fields.pop("id")
+        insert(self._verifications, [fields], self._session)
+
+    def get(self, verification: str) -> Verification | None:
+        """The verification of this name."""
+        doc = self._verifications.find_one({"_id": verification}, session=self._session)
+        return None if doc is None else _verification(doc)
+
+    def newest(self, limit: int) -> list[Verification]:
+        """The last ones, newest first."""
+        found = self._verifications.find({}, session=self._session).sort("_id", DESCENDING)
+        return [_verification(doc) for doc in found.limit(limit)]
+
+    def count_down(self, verification: str) -> int:
+        """One unit less is left; how many are, of all that count down one after the other."""
+        doc = self._verifications.find_one_and_update(
+            {"_id": verification},
+            {"$inc": {"left": -1}},
+            return_document=ReturnDocument.AFTER,
+            session=self._session,
+        )
+        return int(doc["left"]) if doc else 0
+
+    def leave(self, verification: str, units: int) -> None:
+        """Begin a phase of so many units."""
+        self._set(verification, {"left": units})
+
+    def end(self, verification: str, at: datetime) -> None:
+        """Note that all is done."""
+        self._set(verification, {"ended_at": at})
+
+    def _set(self, verification: str, values: Document) -> None:
+        self._verifications.update_one(
+            {"_id": verification}, {"$set": values}, session=self._session
+        )
+
+    def add_units(self, units: Sequence[Unit]) -> None:
+        """Note units that are to be done."""
+        docs = []
+        for unit in units:
+            fields = unit._asdict()
+            fields["_id"] = fields.pop("id")
+            docs.append(fields)
+        insert(self._units, docs, self._session)
+
+    def unit(self, unit: str) -> Unit | None:
+        """The unit of this id."""
+        doc = self._units.find_one({"_id": unit}, session=self._session)
+        return None if doc is None else _unit(doc)
+
+    def units(self, verification: str) -> list[Unit]:
+        """All units of a verification so far, in their order."""
+        found = self._units.find(_of(verification), session=self._session, batch_size=ROUND_TRIP)
+        return [_unit(doc) for doc in found.sort("_id", ASCENDING)]
+
+    def advance(self, unit: Unit, after: Any, *, done: bool, counts: Mapping[str, int]) -> None:
+        """Note how far a unit has come.
+
+        Raises:
+            Outdated: somebody else has been at it since it was read.
+        """
+        change: Document = {"$set": {"after": after, "done": done}, "$inc": {"step": 1}}
+        change["$inc"] |= {f"counts.{name}": n for name, n in counts.items() if n}
+        there = {"_id": unit.id, "step": unit.step, "done": False}
+        changed = self._units.update_one(there, change, session=self._session)
+        if not changed.matched_count:
+            raise Outdated(f"{unit.id} has gone on from step {unit.step}")
+
+    def note(self, unit: Unit, findings: Iterable[Document]) -> None:
+        """Keep what a step of a unit has found, as far as there is room."""
+        docs = [
+            {"_id": f"{unit.id}/{unit.step:06}/{number:05}", **finding}
+            for number, finding in zip(range(MOST_FINDINGS), findings, strict=False)
+        ]
+        insert(self._findings, docs, self._session)
+
+    def findings(self, verification: str, limit: int, after: str = "") -> list[Document]:
+        """What was found, a page at a time, in an order of its own."""
+        ranged = _of(verification)
+        ranged["_id"]["$gt"] = max(after, ranged["_id"]["$gt"])
+        found = self._findings.find(ranged, session=self._session, batch_size=ROUND_TRIP)
+        return list(found.sort("_id", ASCENDING).limit(limit))
+
+    def sums(self, verification: str, table: str, keys: Sequence[str]) -> dict[str, Document]:
+        """What was added up so far for these documents of a table, by key."""
+        prefix = _sum_id(verification, table, "")
+        ids = [prefix + key for key in keys]
+        found = self._sums.find({"_id": {"$in": ids}}, session=self._session, batch_size=ROUND_TRIP)
+        return {doc["_id"][len(prefix) :]: doc for doc in found}
+
+    def sums_after(
+        self, verification: str, table: str, after: str | None, limit: int
+    ) -> list[tuple[str, Document]]:
+        """What was added up for the documents of a table, by key, in the order of the keys."""
+        prefix = _sum_id(verification, table, "")
+        start = {"$gte": prefix} if after is None else {"$gt": prefix + after}
+        ranged = {"_id": {**start, "$lt": f"{prefix[:-1]}}}"}}
+        found = self._sums.find(ranged, session=self._session, batch_size=ROUND_TRIP)
+        return [(doc["_id"][len(prefix) :], doc) for doc in found.sort("_id", 1).limit(limit)]
+
+    def put_sums(self, verification: str, table: str, sums: Mapping[str, Document]) -> None:
+        """Keep what was added up for these documents, instead of what was kept of them."""
+        writes = []
+        for key, total in sums.items():
+            id_ = _sum_id(verification, table, key)
+            writes.append(ReplaceOne({"_id": id_}, {"_id": id_, **total}, upsert=True))
+        if writes:
+            self._sums.bulk_write(writes, ordered=False, session=self._session)
+
+    def forget_sums(self, verification: str) -> None:
+        """Drop what was added up: it is used up when the verification is done."""
+        ranged = {"_id": {"$gt": f"{verification}|", "$lt": f"{verification}}}"}}
+        self._sums.delete_many(ranged, session=self._session)
+
+    def forget(self, verification: str) -> None:
+        """Drop a verification with all that is of it."""
+        self.forget_sums(verification)
+        self._findings.delete_many(_of(verification), session=self._session)
+        self._units.delete_many(_of(verification), session=self._session)
+        self._verifications.delete_one({"_id": verification}, session=self._session)
+
+
+def _of(verification: str) -> Document:
+    return {"_id": {"$gt": f"{verification}/", "$lt": f"{verification}0"}}
+
+
+def _sum_id(verification: str, table: str, key: str) -> str:
+    return f"{verification}|{table}|{key}"
+
+
+def _verification(doc: Document) -> Verification:
+    return Verification(id=doc.pop("_id"), **doc)
+
+
+def _unit(doc: Document) -> Unit:
+    return Unit(id=doc.pop("_id"), **doc)

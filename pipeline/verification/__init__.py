@@ -1,0 +1,19 @@
+"""Holding what is stored against what its events come to, and putting it right.
+
+`verify_entity` looks at one entity and all that is derived from it. `Verifier` looks at
+everything, in units that all workers share.
+"""
+
+from pipeline.verification.entity import EntityReport, verify_entity
+from pipeline.verification.findings import Finding, Unknown
+from pipeline.verification.passes import Verifier, finding_of, total_of
+
+__all__ = [
+    "EntityReport",
+    "Finding",
+    "Unknown",
+    "Verifier",
+    "finding_of",
+    "total_of",
+    "verify_entity",
+]

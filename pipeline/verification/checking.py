@@ -1,0 +1,264 @@
+"""Whether what is stored of some entities is what their events make of the same handlers.
+
+Pure: what is stored goes in, findings come out. Nothing is guessed: where a handler fails
+now on what it was run on then, or a payload is gone, or rows were written by another version
+of the handler and differ, that is told as something of which nothing can be told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pipeline.declarations import Action, Commutative, Fold, Handler, Observer
+from pipeline.executor.deriving import Contribution, addition, contribution
+from pipeline.folding import Folded, Past, fold
+from pipeline.registry import Registry
+from pipeline.replay import ABSENT, WRITTEN_WHOLE, Difference, Kind
+from pipeline.store import LedgerRow
+from pipeline.store.history import document_of
+from pipeline.store.ledger import WITH_EFFECT, row_id
+from pipeline.tables import Document
+from pipeline.temporal import Row
+from pipeline.verification.findings import Finding, Unknown
+from pipeline.verification.stored import Stored, asked
+from pipeline.verification.sums import Sums
+
+LEDGER: Final = "ledger"
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check of some entities came to.
+
+    Attributes:
+        events: how many were looked at.
+        present: documents and temporal rows that were met, by table, wrong ones too.
+        waiting: how often an event still waits for a handler.
+        findings: what is wrong, or can't be told.
+        wrong: events of which something is wrong that a repair puts right.
+        sums: what the ledger says that was added to derived documents.
+        identities: by ledger row, the fields that its document's id is made of.
+    """
+
+    events: int = 0
+    present: dict[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    wrong: set[str] = field(default_factory=set)
+    sums: Sums = field(default_factory=Sums)
+    identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def check(registry: Registry, stored: Stored, actions: Collection[Action]) -> Checked:
+    """Hold what is stored against what the events come to, in these actions and below them."""
+    present = {**stored.documents, **{t: _flat(rows) for t, rows in stored.rows.items()}}
+    found = Checked(len(stored.events), {table: len(there) for table, there in present.items()})
+    _check_ledger(registry, stored, actions, found)
+    for action in actions:
+        if isinstance(action, Fold):
+            for key, events in _by_key(stored, action).items():
+                _check_document(registry, stored, action, key, events, found)
+        elif isinstance(action, Commutative):
+            _check_additions(registry, stored, action, found)
+    _add_up(registry, stored, found)
+    return found
+
+
+def _flat(rows: Mapping[str, Sequence[Document]]) -> list[Document]:
+    return [row for some in rows.values() for row in some]
+
+
+def expected(stored: Stored, action: Fold, key: str, events: list[str]) -> Folded:
+    """What the events that had their effect in a fold make of one of its documents."""
+    applied = [stored.events[e] for e in events if stored.had_effect(action, e)]
+    return fold(action, key, Past(None, (), {}), applied)
+
+
+def _by_key(stored: Stored, action: Fold) -> Mapping[str, list[str]]:
+    """The events that are for each document, in their order."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for event, key in stored.keys[action.name].items():
+        found[key].append(event)
+    return found
+
+
+def _check_ledger(
+    registry: Registry, stored: Stored, actions: Collection[Action], found: Checked
+) -> None:
+    """Every handler whose turn has come has a row, or a batch that waits."""
+    known = {handler.name for handler in registry}
+    rows = dict(stored.ledger)
+    for event in stored.events.values():
+        for handler in asked(registry, event, actions):
+            row = rows.pop(row_id(event.key, handler.name), None)
+            if row is None and stored.is_led(handler, event.key):
+                if (handler.name, event.key) in stored.waiting:
+                    found.waiting += 1
+                else:
+                    id_ = row_id(event.key, handler.name)
+                    found.findings.append(Difference(LEDGER, id_, Kind.MISSING))
+                    found.wrong.add(event.key)
+            elif row is not None and _stands_alone(stored, handler, row):
+                found.findings.append(Difference(LEDGER, row.id, Kind.UNEXPECTED))
+                found.wrong.add(event.key)
+    for row in rows.values():
+        if row.handler not in known:
+            why = f"no loaded module declares {row.handler}, which was run on it"
+            found.findings.append(Unknown(LEDGER, row.id, why))
+
+
+def _stands_alone(stored: Stored, handler: Handler, row: LedgerRow) -> bool:
+    """Whether an observer counts for an event that what it observes had no effect for."""
+    if not isinstance(handler, Observer) or row.state not in WITH_EFFECT:
+        return False
+    return not stored.is_led(handler, row.event)
+
+
+def _add_up(registry: Registry, stored: Stored, found: Checked) -> None:
+    """What the ledger says was added, right or wrong: derived documents should be its sum."""
+    tables = {h.name: h.table for h in registry if isinstance(h, Observer | Commutative)}
+    for row in stored.ledger.values():
+        if row.key is not None and row.handler in tables and row.state in WITH_EFFECT:
+            identity = found.identities.get(row.id)
+            at = stored.events[row.event].occurred_at
+            found.sums.add(tables[row.handler], row.key, row.wrote, identity, at)
+
+
+def _check_document(
+    registry: Registry, stored: Stored, action: Fold, key: str, events: list[str], found: Checked
+) -> None:
+    """A fold's document, its temporal rows, and what its observers made of them."""
+    folded = expected(stored, action, key, events)
+    if folded.faults:
+        event, error = next(iter(folded.faults.items()))
+        why = f"{action.name} was run on {event} and fails now: {type(error).__name__}: {error}"
+        found.findings.append(Unknown(action.table, key, why[:1000]))
+        return
+    differences = [
+        *_document_differences(action, key, folded, stored.documents[action.table].get(key)),
+        *_row_differences(action, folded.new, stored.rows[action.history].get(key, ())),
+    ]
+    _tell(found, stored, action, events, differences)
+    for observer in registry.observers_below(action):
+        for row in folded.new:
+            _check_contribution(stored, observer, row, found)
+
+
+def _document_differences(
+    action: Fold, key: str, folded: Folded, actual: Document | None
+) -> Iterator[Difference]:
+    if folded.state is None:
+        if actual is not None:
+            yield Difference(action.table, key, Kind.UNEXPECTED)
+        return
+    sync = {"order": folded.order, "event_at": folded.event_at}
+    document = {"_id": key, **folded.state, "_sync": sync}
+    if actual is None:
+        yield Difference(action.table, key, Kind.MISSING, expected=document)
+    else:
+        yield from _unlike(action.table, document, actual)
+
+
+def _row_differences(
+    action: Fold, rows: list[Row], stored: Sequence[Document]
+) -> Iterator[Difference]:
+    actual = {row["_id"]: row for row in stored}
+    for row in rows:
+        there = actual.pop(row.id, None)
+        if there is None:
+            yield Difference(action.history, row.id, Kind.MISSING)
+        else:
+            yield from _unlike(action.history, document_of(row, {}), there)
+    for id_ in actual:
+        yield Difference(action.history, id_, Kind.UNEXPECTED)
+
+
+def _unlike(table: str, document: Document, actual: Document) -> Iterator[Difference]:
+    for path, one, other in WRITTEN_WHOLE.unlike(document, actual):
+        yield Difference(table, document["_id"], Kind.DIFFERENT, path, one, other)
+
+
+def _check_contribution(stored: Stored, observer: Observer, row: Row, found: Checked) -> None:
+    stood = stored.row(observer, row.event)
+    if stood is None or stood.state not in WITH_EFFECT or not stored.is_led(observer, row.event):
+        return
+    try:
+        new = contribution(observer, row.transition, stored.events[row.event])
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises
+        _cannot_tell(stood, error, found)
+        return
+    _hold_against(stored, observer, stood, new, found)
+
+
+def _check_additions(
+    registry: Registry, stored: Stored, action: Commutative, found: Checked
+) -> None:
+    for event in stored.events.values():
+        stood = stored.row(action, event.key)
+        if stood is None or stood.state not in WITH_EFFECT:
+            continue
+        if action not in registry.actions_for(event.type):
+            continue
+        try:
+            new = addition(action, event)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises
+            _cannot_tell(stood, error, found)
+            continue
+        _hold_against(stored, action, stood, new, found)
+
+
+def _hold_against(
+    stored: Stored,
+    handler: Observer | Commutative,
+    stood: LedgerRow,
+    new: Contribution,
+    found: Checked,
+) -> None:
+    """Hold a contribution against the ledger's."""
+    if stood.key is not None and new.key == stood.key:
+        found.identities[stood.id] = new.identity()
+    differences = []
+    if new.key != stood.key:
+        differences.append(_ledger_difference(stood, "key", new.key, stood.key))
+    if new.wrote != stood.wrote:
+        one, other = new.wrote.to_stored(), stood.wrote.to_stored()
+        differences.append(_ledger_difference(stood, "wrote", one, other))
+    _tell(found, stored, handler, [stood.event], differences)
+
+
+def _ledger_difference(row: LedgerRow, path: str, one: Any, other: Any) -> Difference:
+    one, other = (ABSENT if value is None else value for value in (one, other))
+    return Difference(LEDGER, row.id, Kind.DIFFERENT, path, one, other)
+
+
+def _tell(
+    found: Checked,
+    stored: Stored,
+    handler: Handler,
+    events: list[str],
+    differences: list[Difference],
+) -> None:
+    """Note differences; where another version of the handler has written, only that."""
+    if not differences:
+        return
+    rows = (stored.row(handler, event) for event in events)
+    versions = {row.version for row in rows if row is not None and row.state in WITH_EFFECT}
+    others = versions - {handler.version}
+    if others:
+        first = differences[0]
+        why = (
+            f"written by version {min(others)} of {handler.name}, which is version "
+            f"{handler.version} now, and they differ"
+        )
+        found.findings.append(Unknown(first.table, first.id, why))
+    else:
+        found.findings += differences
+        found.wrong.add(events[0])
+
+
+def _cannot_tell(stood: LedgerRow, error: Exception, found: Checked) -> None:
+    why = f"{stood.handler} was run on it and fails now: {type(error).__name__}: {error}"
+    found.findings.append(Unknown(LEDGER, stood.id, why[:1000]))

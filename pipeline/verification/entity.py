@@ -1,0 +1,89 @@
+"""One entity, and all that is derived from it, on request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.declarations import Commutative, Observer
+from pipeline.errors import NotFound
+from pipeline.registry import Registry
+from pipeline.store import Records, Store
+from pipeline.store.ledger import WITH_EFFECT
+from pipeline.verification.checking import Checked, check
+from pipeline.verification.findings import Finding
+from pipeline.verification.stored import of_entities, read
+from pipeline.verification.sums import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class EntityReport:
+    """What a look at one entity came to.
+
+    Attributes:
+        tenant: whose it is.
+        entity_id: what its events happened to.
+        at: the moment as of which it was looked at.
+        events: its events.
+        waiting: how often one of them still waits for a handler.
+        documents: documents and temporal rows that were looked at, derived ones among them.
+        findings: what is wrong, or can't be told.
+    """
+
+    tenant: str
+    entity_id: str
+    at: datetime
+    events: int
+    waiting: int
+    documents: int
+    findings: list[Finding]
+
+
+def verify_entity(store: Store, registry: Registry, tenant: str, entity_id: str) -> EntityReport:
+    """Recalculate one entity from its events, and all derived documents that it counts in.
+
+    For the derived documents all of the ledger is read, once.
+
+    Raises:
+        NotFound: it has no events.
+        Unavailable: MongoDB did not answer, or keeps no history.
+    """
+    moment = store.present()
+    with store.as_of(moment) as records:
+        found = records.events.of_entity(tenant, entity_id)
+        if not found:
+            raise NotFound(f"no event of an entity {entity_id!r} of {tenant!r} is stored")
+        actions = of_entities(registry)
+        checked = check(registry, read(records, registry, found, actions), actions)
+        findings, derived = _check_derived(records, registry, checked)
+    return EntityReport(
+        tenant=tenant,
+        entity_id=entity_id,
+        at=moment.as_datetime(),
+        events=checked.events,
+        waiting=checked.waiting,
+        documents=sum(checked.present.values()) + derived,
+        findings=[*checked.findings, *findings],
+    )
+
+
+def _check_derived(
+    records: Records, registry: Registry, checked: Checked
+) -> tuple[list[Finding], int]:
+    """What is wrong with the derived documents that an entity counts in, and how many."""
+    touched = {table: set(sums) for table, sums in checked.sums.tables.items()}
+    keys = set().union(*touched.values())
+    if not keys:
+        return [], 0
+    tables = {h.name: h.table for h in registry if isinstance(h, Observer | Commutative)}
+    totals = Sums()
+    for row in records.ledger.written_to(keys):
+        table, key = tables.get(row.handler, ""), row.key
+        if key is not None and key in touched.get(table, ()) and row.state in WITH_EFFECT:
+            totals.add(table, key, row.wrote, checked.identities.get(row.id), row.write_at)
+    findings: list[Finding] = []
+    for table, sums in totals.tables.items():
+        documents = records.table(table).get(list(sums))
+        for key, total in sums.items():
+            findings += total.findings(table, key, documents.get(key))
+    return findings, len(keys)

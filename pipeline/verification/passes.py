@@ -1,0 +1,269 @@
+"""Verifications of everything: split into units, done by all workers, one step at a time.
+
+A unit is a batch on the lane `repair`, so the outbox and the sweeper look after it as after
+any other work. When all units of the first phase are done, the worker that did the last one
+adds those of the second: what was added up is then held against the derived tables.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from pipeline.clock import Clock
+from pipeline.declarations import Fold, Lane
+from pipeline.errors import NotFound, SnapshotGone
+from pipeline.registry import Registry
+from pipeline.replay import ABSENT, Difference, Kind
+from pipeline.settings import Settings
+from pipeline.slots import Part
+from pipeline.store import Batch, Outdated, Records, Store
+from pipeline.store.batches import RunRecord
+from pipeline.store.verifications import KEPT, MOST_FINDINGS, Unit, Verification
+from pipeline.verification.findings import Finding, Unknown
+from pipeline.verification.stored import of_entities
+from pipeline.verification.sums import Sum
+from pipeline.verification.units import (
+    DERIVED,
+    ENTITIES,
+    SHARED,
+    STEP_DOCUMENTS,
+    STRAYS,
+    Step,
+    derived,
+    derived_tables,
+    entities,
+    shared,
+    shared_folds,
+    strays,
+)
+
+HANDLER: Final = "verification.run"
+"""What stands for a handler in the batches of units."""
+WHOLE: Final = "all"
+EVENTS_A_UNIT: Final = 5_000
+MOST_UNITS: Final = 1_024
+TURN_SECONDS: Final = 5.0
+"""A worker that has nothing else to do goes on with a unit for so long."""
+
+log = structlog.get_logger(__name__)
+
+
+class Verifier:
+    """Begins verifications, and does their units.
+
+    Args:
+        store: where everything is kept.
+        registry: the handlers.
+        clock: wall and monotonic time.
+        settings: limits.
+        worker: who we are.
+        busy: whether other work waits, which goes before ours.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        clock: Clock,
+        settings: Settings,
+        *,
+        worker: str,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._worker = worker
+        self._busy = busy
+
+    def begin(self, part: Part | None = None, *, repairs: bool = False) -> tuple[str, list[Batch]]:
+        """Begin a verification.
+
+        Args:
+            part: only these entities; then derived tables are left out, since others count in
+                them as well.
+            repairs: whether what is wrong is put right.
+
+        Returns:
+            Its name, and the batches to enqueue.
+
+        Raises:
+            Unavailable: MongoDB did not answer, or keeps no history.
+        """
+        moment, now = self._store.present(), self._clock.now()
+        name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        units = [
+            Unit(f"{name}/{number:05}", work, about)
+            for number, (work, about) in enumerate(self._first_phase(part))
+        ]
+        scope = WHOLE if part is None else str(part)
+
+        def note(tx: Records) -> list[Batch]:
+            tx.verifications.begin(
+                Verification(name, moment, now, scope, repairs=repairs, left=len(units))
+            )
+            for old in tx.verifications.newest(KEPT + 1)[KEPT:]:
+                tx.verifications.forget(old.id)
+            return self._add(tx, units)
+
+        return name, self._store.transact(note)
+
+    def _first_phase(self, part: Part | None) -> Iterator[tuple[str, str]]:
+        if part is not None:
+            yield ENTITIES, str(part)
+            return
+        events = self._store.records.events.count()
+        parts = min(MOST_UNITS, max(1, -(-events // EVENTS_A_UNIT)))
+        for number in range(parts):
+            yield ENTITIES, str(Part(number, parts))
+        for fold in shared_folds(self._registry):
+            yield SHARED, fold.name
+
+    def _second_phase(self) -> Iterator[tuple[str, str]]:
+        for table in derived_tables(self._registry):
+            yield DERIVED, table
+        for action in of_entities(self._registry):
+            if isinstance(action, Fold):
+                yield STRAYS, action.name
+
+    def _add(self, tx: Records, units: Sequence[Unit]) -> list[Batch]:
+        now = self._clock.now()
+        batches = [Batch.of(HANDLER, [unit.id], Lane.REPAIR) for unit in units]
+        soon = now + timedelta(seconds=self._settings.rescue_after)
+        tx.verifications.add_units(units)
+        tx.batches.insert(batches, created_at=now, due_at=soon)
+        return batches
+
+    def run(self, batch: Batch) -> list[Batch]:
+        """Go on with a unit until it is done, or other work waits.
+
+        Returns:
+            The batches to enqueue: the same one where the unit is not done yet.
+
+        Raises:
+            Unavailable: MongoDB did not answer in time.
+        """
+        until = self._clock.monotonic() + TURN_SECONDS
+        while True:
+            done, following = self._advance(batch)
+            if done:
+                return following
+            if self._busy() or self._clock.monotonic() >= until:
+                return [batch]
+
+    def _advance(self, batch: Batch) -> tuple[bool, list[Batch]]:
+        """One step; whether the unit is done with it, and what follows."""
+        (name,) = batch.events
+        unit = self._store.records.verifications.unit(name)
+        if unit is None or unit.done:
+            self._store.transact(lambda tx: tx.batches.close([batch.id]))
+            return True, []
+        verification = self._store.records.verifications.get(unit.verification)
+        if verification is None:
+            raise NotFound(f"{unit.id} is of a verification that is kept no longer")
+        try:
+            step = self._step(verification, unit)
+        except SnapshotGone as gone:
+            step = Step(unit.after, done=True, findings=[Unknown(unit.about, unit.id, str(gone))])
+        following = self._store.transact(lambda tx: self._note(tx, verification, unit, step, batch))
+        return (True, []) if following is None else (step.done, following)
+
+    def _step(self, verification: Verification, unit: Unit) -> Step:
+        with self._store.as_of(verification.moment) as records:
+            if unit.work == ENTITIES:
+                return entities(records, self._registry, unit)
+            if unit.work == SHARED:
+                return shared(records, self._registry, unit)
+            if unit.work == STRAYS:
+                units = self._store.records.verifications.units(unit.verification)
+                present = total_of(units)
+                return strays(records, self._registry, unit, lambda t: present[f"present:{t}"])
+            sums = self._store.records.verifications.sums_after(
+                unit.verification, unit.about, unit.after, STEP_DOCUMENTS
+            )
+            totals = [(key, Sum.from_stored(fields)) for key, fields in sums]
+            return derived(records, totals, unit, sums_end=len(sums) < STEP_DOCUMENTS)
+
+    def _note(
+        self, tx: Records, verification: Verification, unit: Unit, step: Step, batch: Batch
+    ) -> list[Batch] | None:
+        """Keep what the step came to, and what follows from it, in one transaction."""
+        kept = tx.verifications
+        try:
+            kept.advance(unit, step.after, done=step.done, counts=step.tally())
+        except Outdated:
+            return None  # another worker was faster with the same step, and goes on
+        room = max(0, MOST_FINDINGS - unit.counts.get("wrong", 0) - unit.counts.get("unknown", 0))
+        kept.note(unit, [_stored(finding) for finding in step.findings[:room]])
+        for table, sums in step.sums.tables.items():
+            known = kept.sums(verification.id, table, list(sums))
+            merged = {
+                key: (Sum.from_stored(known[key]).merge(one) if key in known else one).stored()
+                for key, one in sums.items()
+            }
+            kept.put_sums(verification.id, table, merged)
+        if not step.done:
+            return []
+        now = self._clock.now()
+        tx.batches.settle([batch.id], RunRecord(self._worker, now), [], created_at=now)
+        return self._next_phase(tx, verification) if not kept.count_down(verification.id) else []
+
+    def _next_phase(self, tx: Records, verification: Verification) -> list[Batch]:
+        """What comes when all units of a phase are done: the next phase, or the end."""
+        kept = tx.verifications
+        before = kept.units(verification.id)
+        if verification.scope == WHOLE and not any(unit.work == DERIVED for unit in before):
+            units = [
+                Unit(f"{verification.id}/{number:05}", work, about)
+                for number, (work, about) in enumerate(self._second_phase(), start=len(before))
+            ]
+            if units:
+                kept.leave(verification.id, len(units))
+                return self._add(tx, units)
+        kept.end(verification.id, self._clock.now())
+        kept.forget_sums(verification.id)
+        log.info("verified", verification=verification.id, **total_of(before))
+        return []
+
+
+def total_of(units: Sequence[Unit]) -> Counter[str]:
+    """The counts of all units together."""
+    total: Counter[str] = Counter()
+    for unit in units:
+        total.update(unit.counts)
+    return total
+
+
+def _stored(finding: Finding) -> dict[str, Any]:
+    """A finding as it is kept; what is absent is left out."""
+    if isinstance(finding, Unknown):
+        return {"table": finding.table, "id": finding.id, "why": finding.why}
+    values = {"expected": finding.expected, "actual": finding.actual}
+    return {
+        "table": finding.table,
+        "id": finding.id,
+        "kind": finding.kind.value,
+        "path": finding.path,
+        **{name: value for name, value in values.items() if value is not ABSENT},
+    }
+
+
+def finding_of(stored: Mapping[str, Any]) -> Finding:
+    """The finding that was kept so."""
+    if "why" in stored:
+        return Unknown(stored["table"], stored["id"], stored["why"])
+    return Difference(
+        stored["table"],
+        stored["id"],
+        Kind(stored["kind"]),
+        stored["path"],
+        stored.get("expected", ABSENT),
+        stored.get("actual", ABSENT),
+    )
