@@ -6,14 +6,18 @@ everything, in units that all workers share.
 
 from pipeline.verification.entity import EntityReport, verify_entity
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.passes import Verifier, finding_of, total_of
+from pipeline.verification.passes import Verifier, finding_of
+from pipeline.verification.report import Report, in_words, report_of, report_of_entity
 
 __all__ = [
     "EntityReport",
     "Finding",
+    "Report",
     "Unknown",
     "Verifier",
     "finding_of",
-    "total_of",
+    "in_words",
+    "report_of",
+    "report_of_entity",
     "verify_entity",
 ]

@@ -34,6 +34,7 @@ from pipeline.verification.units import (
     SHARED,
     STEP_DOCUMENTS,
     STRAYS,
+    WRONG,
     Step,
     derived,
     derived_tables,
@@ -200,7 +201,7 @@ class Verifier:
             kept.advance(unit, step.after, done=step.done, counts=step.tally())
         except Outdated:
             return None  # another worker was faster with the same step, and goes on
-        room = max(0, MOST_FINDINGS - unit.counts.get("wrong", 0) - unit.counts.get("unknown", 0))
+        room = max(0, MOST_FINDINGS - found_by(unit))
         kept.note(unit, [_stored(finding) for finding in step.findings[:room]])
         for table, sums in step.sums.tables.items():
             known = kept.sums(verification.id, table, list(sums))
@@ -231,6 +232,11 @@ class Verifier:
         kept.forget_sums(verification.id)
         log.info("verified", verification=verification.id, **total_of(before))
         return []
+
+
+def found_by(unit: Unit) -> int:
+    """How much a unit has found so far."""
+    return sum(n for name, n in unit.counts.items() if name == "unknown" or name.startswith(WRONG))
 
 
 def total_of(units: Sequence[Unit]) -> Counter[str]:

@@ -34,6 +34,8 @@ ENTITIES: Final = "entities"
 SHARED: Final = "shared"
 DERIVED: Final = "derived"
 STRAYS: Final = "strays"
+WRONG: Final = "wrong:"
+"""Before a table's name: the count of what is wrong in it."""
 
 
 @dataclass(slots=True)
@@ -58,8 +60,11 @@ class Step:
 
     def tally(self) -> dict[str, int]:
         """The counts, those of the findings among them."""
-        unknown = sum(isinstance(finding, Unknown) for finding in self.findings)
-        return {**self.counts, "wrong": len(self.findings) - unknown, "unknown": unknown}
+        found = Counter(
+            "unknown" if isinstance(one, Unknown) else f"{WRONG}{one.table}"
+            for one in self.findings
+        )
+        return dict(self.counts + found)
 
 
 def entities(records: Records, registry: Registry, unit: Unit) -> Step:

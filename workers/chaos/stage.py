@@ -24,6 +24,8 @@ from workers.embedded import EmbeddedRedis, EmbeddedReplicaSet, Proxy, ServerFai
 
 LEASE_SECONDS: Final = 4
 RESCUE_SECONDS: Final = 4
+CACHE_GB: Final = 0.5
+"""Of each member: with the least that MongoDB takes, a long run fills it with what is dirty."""
 LOCK_SECONDS: Final = 2
 """Leases of ids; a worker is frozen for longer than that."""
 
@@ -44,7 +46,7 @@ class Stage:
     def __init__(self, folder: Path, workers: int, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._workers = workers
-        self._mongo = EmbeddedReplicaSet(folder, members=3)
+        self._mongo = EmbeddedReplicaSet(folder, members=3, cache_gb=CACHE_GB)
         self._redis = EmbeddedRedis(folder)
         self._stack = ExitStack()
         self._extra = dict(environment)
@@ -234,13 +236,19 @@ class Stage:
         self._mongo.kill(primary)
         return self._hurting("mongo", fault.seconds, lambda: self._mongo.restart(primary))
 
-    def _step_down(self, _fault: Fault) -> bool:
-        if "mongo" in self._hurt:
+    def _step_down(self, fault: Fault) -> bool:
+        primary = None if "mongo" in self._hurt else self._mongo.primary
+        if primary is None:
             return False
-        with suppress(ServerFailed):
+        try:
             self._mongo.step_down()
-            return True
-        return False
+        except ServerFailed as error:
+            # A mongod 6.0 whose cache is full can hang on its way out, and no other takes over
+            # while it does: whoever operates it has to kill it, and so do we.
+            log.warning("step_down_hangs", error=str(error)[:200])
+            self._mongo.kill(primary)
+            return self._hurting("mongo", fault.seconds, lambda: self._mongo.restart(primary))
+        return True
 
     def _freeze_primary(self, fault: Fault) -> bool:
         primary = None if "mongo" in self._hurt else self._mongo.primary

@@ -1,0 +1,149 @@
+"""What a verification came to, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.errors import NotFound
+from pipeline.replay import ABSENT, Kind
+from pipeline.store import Store
+from pipeline.verification.entity import EntityReport
+from pipeline.verification.findings import Finding, Unknown
+from pipeline.verification.passes import finding_of, total_of
+from pipeline.verification.units import WRONG
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification came to, so far or in the end.
+
+    Attributes:
+        name: the verification's, or the entity's.
+        scope: `all`, a part such as `3/16`, or the entity.
+        as_of: the moment at which everything was looked at.
+        repairs: whether what is wrong was to be put right.
+        begun_at: when it began.
+        ended_at: when it was done; None where it is not.
+        units: pieces of work it was split into so far, and how many of them are done.
+        events: events that were recalculated.
+        documents: documents and temporal rows that were looked at.
+        waiting: how often an event still waited for a handler.
+        wrong: things found wrong, by table.
+        unknown: things of which can't be told whether they are right.
+        repaired: entities and derived documents that were put right.
+        findings: the first of what was found.
+    """
+
+    name: str
+    scope: str
+    as_of: datetime
+    repairs: bool
+    begun_at: datetime
+    ended_at: datetime | None
+    units: tuple[int, int]
+    events: int
+    documents: int
+    waiting: int
+    wrong: dict[str, int]
+    unknown: int
+    repaired: int
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong and everything could be told."""
+        return not (self.wrong or self.unknown)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "verification": self.name,
+            "scope": self.scope,
+            "as_of": self.as_of,
+            "repairs": self.repairs,
+            "begun_at": self.begun_at,
+            "ended_at": self.ended_at,
+            "units": {"done": self.units[0], "all": self.units[1]},
+            "events": self.events,
+            "documents": self.documents,
+            "waiting": self.waiting,
+            "wrong": self.wrong,
+            "unknown": self.unknown,
+            "repaired": self.repaired,
+            "clean": self.clean,
+            "findings": [in_words(finding) for finding in self.findings],
+        }
+
+
+def report_of(store: Store, name: str, *, limit: int) -> Report:
+    """What the verification of this name came to so far, with its first findings.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    kept = store.records.verifications
+    verification = kept.get(name)
+    if verification is None:
+        known = ", ".join(one.id for one in kept.newest(3)) or "none"
+        raise NotFound(f"there is no verification {name!r}; the last ones are {known}")
+    units = kept.units(name)
+    total = total_of(units)
+    return Report(
+        name=name,
+        scope=verification.scope,
+        as_of=verification.moment.as_datetime(),
+        repairs=verification.repairs,
+        begun_at=verification.begun_at,
+        ended_at=verification.ended_at,
+        units=(sum(unit.done for unit in units), len(units)),
+        events=total["events"],
+        documents=total["documents"],
+        waiting=total["waiting"],
+        wrong={n.removeprefix(WRONG): c for n, c in sorted(total.items()) if n.startswith(WRONG)},
+        unknown=total["unknown"],
+        repaired=total["repaired"],
+        findings=[finding_of(doc) for doc in kept.findings(name, limit)],
+    )
+
+
+def report_of_entity(found: EntityReport, *, repaired: int = 0, limit: int) -> Report:
+    """The same of a look at one entity."""
+    name = f"{found.tenant}:{found.entity_id}"
+    wrong = [finding for finding in found.findings if not isinstance(finding, Unknown)]
+    return Report(
+        name=name,
+        scope=name,
+        as_of=found.at,
+        repairs=bool(repaired),
+        begun_at=found.at,
+        ended_at=found.at,
+        units=(1, 1),
+        events=found.events,
+        documents=found.documents,
+        waiting=found.waiting,
+        wrong=counted(wrong),
+        unknown=len(found.findings) - len(wrong),
+        repaired=repaired,
+        findings=found.findings[:limit],
+    )
+
+
+def counted(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many findings there are in each table."""
+    tables = sorted({finding.table for finding in findings})
+    return {table: sum(finding.table == table for finding in findings) for table in tables}
+
+
+def in_words(finding: Finding) -> dict[str, Any]:
+    """A finding for programs; what is absent is left out."""
+    if isinstance(finding, Unknown):
+        return {**finding._asdict(), "kind": "unknown"}
+    values = {"expected": finding.expected, "actual": finding.actual}
+    said = {"table": finding.table, "id": finding.id, "kind": finding.kind.value}
+    if finding.kind is Kind.DIFFERENT:
+        said |= {"path": finding.path}
+        said |= {name: value for name, value in values.items() if value is not ABSENT}
+    return said
