@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     """Seconds after which a batch without a live job is enqueued again."""
     lease_seconds: Annotated[int, Field(ge=2)] = 10
     """Seconds without a heartbeat after which a worker counts as gone."""
+    sample_interval: Annotated[float, Field(ge=0)] = 300.0
+    """Seconds between two background verifications of the next small part; 0 makes none."""
+    metrics_host: str = "127.0.0.1"
+    """Address that metrics are served on."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port on which the sweeper serves metrics for Prometheus; 0 serves none."""
     dashboard_host: str = "127.0.0.1"
     """Address that rq-dashboard is served on; it has no login, so keep it to loopback."""
     dashboard_port: Annotated[int, Field(ge=0, le=65535)] = 9181

@@ -14,7 +14,9 @@ from redis.exceptions import RedisError
 from pipeline.errors import Unavailable
 from pipeline.locks import Lease, Locks
 from pipeline.sweeping import Sweeper
+from pipeline.verification import Sampler
 from workers.bootstrap import Application, process_name
+from workers.metrics import Metrics
 
 NAP_SECONDS: Final = 0.1
 LEADER: Final = "sweeper"
@@ -33,12 +35,18 @@ def run(app: Application) -> None:
         signal.signal(number, lambda received, _frame: asked.append(received))
     parent = os.getppid()
     sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
+    name = process_name("sweeper")
+    sampler = Sampler(app.store, app.verifier(name), app.queue, app.clock, app.settings)
+    metrics = Metrics(app.registry.tables())
+    if app.settings.metrics_port:
+        metrics.serve(app.settings.metrics_host, app.settings.metrics_port)
     log.info("sweeper_started")
-    leader = Leader(app.locks, process_name("sweeper"), app.settings.sweep_interval)
+    leader = Leader(app.locks, name, app.settings.sweep_interval)
     while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
         try:
             if leader.leads():
                 sweeper.sweep()
+                metrics.tell(sampler.look())
         except (RedisError, PyMongoError, Unavailable) as error:
             log.warning("sweep_failed", error=str(error)[:300])
     leader.resign()

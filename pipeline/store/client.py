@@ -35,6 +35,7 @@ from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
+from pipeline.store.snapshots import Present
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
 from pipeline.store.verifications import Verifications
@@ -205,7 +206,20 @@ class Store:
         """
         return _patiently(lambda: work(self.records))
 
-    def present(self) -> Timestamp:
+    @contextmanager
+    def reading(self) -> Iterator[Records]:
+        """Everything as it is now, for reading that takes seconds and not minutes."""
+        with (
+            self._client.start_session() as session,
+            session.start_transaction(read_concern=ReadConcern("snapshot")),
+        ):
+            yield Records(self.database, session)
+
+    def keep_no_longer(self, kept: int) -> None:
+        """Let MongoDB keep history for as long as it did before `present`."""
+        snapshots.keep_no_longer(self._client, kept)
+
+    def present(self) -> Present:
         """The present moment, for `as_of`.
 
         Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bson import Timestamp
 from pymongo import MongoClient
@@ -24,22 +24,40 @@ _UNAUTHORIZED: Final = 13
 _GONE: Final = frozenset({239, 246})  # SnapshotTooOld, SnapshotUnavailable
 
 
-def present(client: MongoClient[dict[str, Any]]) -> Timestamp:
+class Present(NamedTuple):
     """The present moment of MongoDB's cluster time, from which its history is kept.
+
+    Attributes:
+        moment: the moment.
+        kept: for how many seconds history was kept before, if that was changed.
+    """
+
+    moment: Timestamp
+    kept: int | None = None
+
+
+def present(client: MongoClient[dict[str, Any]]) -> Present:
+    """The present moment, from which history is kept.
 
     Raises:
         Unavailable: this MongoDB keeps none, and does not let us ask for it.
     """
-    _keep_history(client)
-    moment: Timestamp = client.admin.command("ping")["operationTime"]
-    return moment
+    kept = _keep_history(client)
+    return Present(client.admin.command("ping")["operationTime"], kept)
 
 
-def _keep_history(client: MongoClient[dict[str, Any]]) -> None:
+def keep_no_longer(client: MongoClient[dict[str, Any]], kept: int) -> None:
+    """Let history be kept for as long as before: what is kept for nothing slows all writes."""
+    client.admin.command({"setParameter": 1, HISTORY: kept})
+
+
+def _keep_history(client: MongoClient[dict[str, Any]]) -> int | None:
+    """See to it that history is kept; for how long it was before, if that had to be changed."""
     try:
         kept = client.admin.command({"getParameter": 1, HISTORY: 1})[HISTORY]
         if kept < HISTORY_SECONDS:
             client.admin.command({"setParameter": 1, HISTORY: HISTORY_SECONDS})
+            return int(kept)
     except OperationFailure as error:
         # Who may not ask finds the value that MongoDB has unless it was told otherwise.
         if error.code != _UNAUTHORIZED:
@@ -47,6 +65,7 @@ def _keep_history(client: MongoClient[dict[str, Any]]) -> None:
                 f"MongoDB keeps no history to read from: set its parameter {HISTORY} to "
                 f"{HISTORY_SECONDS} or more ({error})"
             ) from None
+    return None
 
 
 @contextmanager

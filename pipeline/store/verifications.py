@@ -28,7 +28,10 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     "verification_sums": [],
 }
 KEPT: Final = 20
-"""Verifications that are kept to be looked at."""
+"""Verifications of a kind that are kept to be looked at."""
+ASKED_FOR: Final = "v"
+SAMPLE: Final = "s"
+"""What the names of those begin with that somebody asked for, and of those in the background."""
 MOST_FINDINGS: Final = 10_000
 """Findings of one unit that are kept; all are counted."""
 
@@ -38,21 +41,24 @@ class Verification(NamedTuple):
 
     Attributes:
         id: its name; later ones sort after earlier ones.
-        moment: of MongoDB's cluster time; what was stored then is looked at.
+        moment: of MongoDB's cluster time; what was stored then is looked at. None where each
+            step looks at what is stored when its turn comes.
         begun_at: when it began.
         scope: what is looked at: `all`, or a part such as `3/16`.
         repairs: whether what is wrong is put right.
         left: units of the present phase that are not done.
         ended_at: when it was done, if it is.
+        kept: for how many seconds MongoDB kept history before, if that was changed for it.
     """
 
     id: str
-    moment: Timestamp
+    moment: Timestamp | None
     begun_at: datetime
     scope: str
     repairs: bool
     left: int
     ended_at: datetime | None = None
+    kept: int | None = None
 
 
 class Unit(NamedTuple):
@@ -103,9 +109,10 @@ class Verifications:
         doc = self._verifications.find_one({"_id": verification}, session=self._session)
         return None if doc is None else _verification(doc)
 
-    def newest(self, limit: int) -> list[Verification]:
-        """The last ones, newest first."""
-        found = self._verifications.find({}, session=self._session).sort("_id", DESCENDING)
+    def newest(self, limit: int, kind: str) -> list[Verification]:
+        """The last ones of a kind, newest first."""
+        ranged = {"_id": {"$gte": kind, "$lt": chr(ord(kind) + 1)}}
+        found = self._verifications.find(ranged, session=self._session).sort("_id", DESCENDING)
         return [_verification(doc) for doc in found.limit(limit)]
 
     def count_down(self, verification: str) -> int:

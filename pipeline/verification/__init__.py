@@ -6,13 +6,17 @@ everything, in units that all workers share.
 
 from pipeline.verification.entity import EntityReport, verify_entity
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.passes import Verifier, finding_of
+from pipeline.verification.passes import HANDLER, Verifier, finding_of
 from pipeline.verification.report import Report, in_words, report_of, report_of_entity
+from pipeline.verification.sampling import Drift, Sampler
 
 __all__ = [
+    "HANDLER",
+    "Drift",
     "EntityReport",
     "Finding",
     "Report",
+    "Sampler",
     "Unknown",
     "Verifier",
     "finding_of",

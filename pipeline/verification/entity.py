@@ -39,17 +39,25 @@ class EntityReport:
     findings: list[Finding]
 
 
-def verify_entity(store: Store, registry: Registry, tenant: str, entity_id: str) -> EntityReport:
+def verify_entity(
+    store: Store, registry: Registry, tenant: str, entity_id: str, at: datetime
+) -> EntityReport:
     """Recalculate one entity from its events, and all derived documents that it counts in.
 
     For the derived documents all of the ledger is read, once.
 
+    Args:
+        store: where everything is kept.
+        registry: the handlers.
+        tenant: whose the entity is.
+        entity_id: what its events happened to.
+        at: the present moment.
+
     Raises:
         NotFound: it has no events.
-        Unavailable: MongoDB did not answer, or keeps no history.
+        pymongo.errors.PyMongoError: MongoDB did not answer.
     """
-    moment = store.present()
-    with store.as_of(moment) as records:
+    with store.reading() as records:
         found = records.events.of_entity(tenant, entity_id)
         if not found:
             raise NotFound(f"no event of an entity {entity_id!r} of {tenant!r} is stored")
@@ -59,7 +67,7 @@ def verify_entity(store: Store, registry: Registry, tenant: str, entity_id: str)
     return EntityReport(
         tenant=tenant,
         entity_id=entity_id,
-        at=moment.as_datetime(),
+        at=at,
         events=checked.events,
         waiting=checked.waiting,
         documents=sum(checked.present.values()) + derived,

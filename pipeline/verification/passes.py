@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 from pipeline.slots import Part
 from pipeline.store import Batch, Outdated, Records, Store
 from pipeline.store.batches import RunRecord
-from pipeline.store.verifications import KEPT, MOST_FINDINGS, Unit, Verification
+from pipeline.store.verifications import ASKED_FOR, KEPT, MOST_FINDINGS, Unit, Verification
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.stored import of_entities
 from pipeline.verification.sums import Sum
@@ -84,13 +84,16 @@ class Verifier:
         self._worker = worker
         self._busy = busy
 
-    def begin(self, part: Part | None = None, *, repairs: bool = False) -> tuple[str, list[Batch]]:
+    def begin(
+        self, part: Part | None = None, *, repairs: bool = False, kind: str = ASKED_FOR
+    ) -> tuple[str, list[Batch]]:
         """Begin a verification.
 
         Args:
             part: only these entities; then derived tables are left out, since others count in
                 them as well.
             repairs: whether what is wrong is put right.
+            kind: asked for, or a sample.
 
         Returns:
             Its name, and the batches to enqueue.
@@ -98,8 +101,10 @@ class Verifier:
         Raises:
             Unavailable: MongoDB did not answer, or keeps no history.
         """
-        moment, now = self._store.present(), self._clock.now()
-        name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        now = self._clock.now()
+        # Only what is added up over all units needs all of them to see the same moment.
+        moment, kept = self._store.present() if part is None else (None, None)
+        name = f"{kind}-{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
         units = [
             Unit(f"{name}/{number:05}", work, about)
             for number, (work, about) in enumerate(self._first_phase(part))
@@ -108,9 +113,9 @@ class Verifier:
 
         def note(tx: Records) -> list[Batch]:
             tx.verifications.begin(
-                Verification(name, moment, now, scope, repairs=repairs, left=len(units))
+                Verification(name, moment, now, scope, repairs=repairs, left=len(units), kept=kept)
             )
-            for old in tx.verifications.newest(KEPT + 1)[KEPT:]:
+            for old in tx.verifications.newest(KEPT + 1, kind)[KEPT:]:
                 tx.verifications.forget(old.id)
             return self._add(tx, units)
 
@@ -174,10 +179,19 @@ class Verifier:
         except SnapshotGone as gone:
             step = Step(unit.after, done=True, findings=[Unknown(unit.about, unit.id, str(gone))])
         following = self._store.transact(lambda tx: self._note(tx, verification, unit, step, batch))
+        if step.done and following == [] and verification.kept is not None:
+            self._end(verification)
         return (True, []) if following is None else (step.done, following)
 
+    def _end(self, verification: Verification) -> None:
+        """Let MongoDB keep history for as long as before, if that was the last unit."""
+        now = self._store.records.verifications.get(verification.id)
+        if now is not None and now.ended_at is not None and verification.kept is not None:
+            self._store.keep_no_longer(verification.kept)
+
     def _step(self, verification: Verification, unit: Unit) -> Step:
-        with self._store.as_of(verification.moment) as records:
+        moment = verification.moment
+        with self._store.as_of(moment) if moment else self._store.reading() as records:
             if unit.work == ENTITIES:
                 return entities(records, self._registry, unit)
             if unit.work == SHARED:

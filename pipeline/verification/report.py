@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import NotFound
 from pipeline.replay import ABSENT, Kind
 from pipeline.store import Store
+from pipeline.store.verifications import ASKED_FOR
 from pipeline.verification.entity import EntityReport
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.passes import finding_of, total_of
@@ -87,14 +88,14 @@ def report_of(store: Store, name: str, *, limit: int) -> Report:
     kept = store.records.verifications
     verification = kept.get(name)
     if verification is None:
-        known = ", ".join(one.id for one in kept.newest(3)) or "none"
+        known = ", ".join(one.id for one in kept.newest(3, ASKED_FOR)) or "none"
         raise NotFound(f"there is no verification {name!r}; the last ones are {known}")
     units = kept.units(name)
     total = total_of(units)
     return Report(
         name=name,
         scope=verification.scope,
-        as_of=verification.moment.as_datetime(),
+        as_of=verification.moment.as_datetime() if verification.moment else verification.begun_at,
         repairs=verification.repairs,
         begun_at=verification.begun_at,
         ended_at=verification.ended_at,

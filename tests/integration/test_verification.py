@@ -14,7 +14,7 @@ from pipeline import inc
 from pipeline.errors import NotFound
 from pipeline.replay import Difference, Kind
 from pipeline.slots import Part
-from pipeline.verification import Unknown, verify_entity
+from pipeline.verification import Unknown
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, broken, count_page
 from tests.integration.verifying import Verifying, documents, story
@@ -155,7 +155,7 @@ def test_what_still_waits_is_not_taken_for_wrong(pipeline: Verifying) -> None:
     assert sum(unit.counts.get("waiting", 0) for unit in pipeline.newest()[1]) == 2
     pipeline.run(pipeline.waiting.popleft())
     assert pipeline.verify() == []
-    report = verify_entity(pipeline.store, pipeline.registry, "acme", "new")
+    report = pipeline.look_at("acme", "new")
     assert (report.findings, report.waiting) == ([], 2)
 
 
@@ -197,7 +197,7 @@ class TestOneEntity:
     def test_one_that_is_not_there_is_said_so(self, pipeline: Verifying) -> None:
         """Nothing is guessed."""
         with pytest.raises(NotFound, match="'T0815' of 'acme'"):
-            verify_entity(pipeline.store, pipeline.registry, "acme", "T0815")
+            pipeline.look_at("acme", "T0815")
 
     def test_its_document_rows_and_derived_documents_are_held_against_its_events(
         self, pipeline: Verifying
@@ -212,7 +212,7 @@ class TestOneEntity:
         points = pipeline.document("owner_totals", f"acme:{owner}")["points"]
         database.tickets.update_one({"_id": key}, {"$set": {"status": "lost"}})
         database.owner_totals.update_one({"_id": f"acme:{owner}"}, {"$inc": {"points": 5}})
-        found = verify_entity(pipeline.store, pipeline.registry, "acme", key.partition(":")[2])
+        found = pipeline.look_at("acme", key.partition(":")[2])
         assert [tuple(one) for one in found.findings] == [
             ("tickets", key, Kind.DIFFERENT, "status", status, "lost"),
             ("owner_totals", f"acme:{owner}", Kind.DIFFERENT, "points", points, points + 5),

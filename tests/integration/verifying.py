@@ -8,8 +8,8 @@ from pymongo import MongoClient
 
 from pipeline.event import Event
 from pipeline.slots import Part
-from pipeline.store.verifications import Unit
-from pipeline.verification import Finding, Verifier, finding_of
+from pipeline.store.verifications import ASKED_FOR, Unit
+from pipeline.verification import EntityReport, Finding, Verifier, finding_of, verify_entity
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 
@@ -32,6 +32,10 @@ class Verifying(Harness):
             waiting += self.verifier.run(waiting.pop(0))
         return self.found(name)
 
+    def look_at(self, tenant: str, entity_id: str) -> EntityReport:
+        """Verify one entity."""
+        return verify_entity(self.store, self.registry, tenant, entity_id, self.clock.now())
+
     def found(self, name: str) -> list[Finding]:
         """What a verification has found."""
         kept = self.store.records.verifications
@@ -39,7 +43,7 @@ class Verifying(Harness):
 
     def newest(self) -> tuple[str, list[Unit]]:
         """The last verification, and its units."""
-        name = self.store.records.verifications.newest(1)[0].id
+        name = self.store.records.verifications.newest(1, ASKED_FOR)[0].id
         return name, self.store.records.verifications.units(name)
 
 
