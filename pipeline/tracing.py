@@ -9,11 +9,11 @@ from typing import Any, Final
 from pipeline.declarations import Handler, Writer
 from pipeline.errors import NotFound
 from pipeline.registry import Registry
-from pipeline.store import EventRecord, LedgerRow, Store
+from pipeline.store import EventRecord, LedgerRow, LedgerState, Store
 from pipeline.store.batches import RunRecord
 
-WAITING: Final = "waiting"
-"""What a handler without a ledger row is called: its turn has not come."""
+WAITING: Final = LedgerState.WAITING.value
+"""What a handler without a ledger row is called too: its turn has not come."""
 OUTSIDE: Final = "outside"
 """Stands for the table of an effect."""
 

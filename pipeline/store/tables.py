@@ -109,6 +109,11 @@ class MongoTable:
         if change:
             self._collection.update_one({"_id": key}, change, session=self._session)
 
+    def remove(self, keys: Keys[str]) -> None:
+        """Remove these documents; of two transactions that write one, the second conflicts."""
+        if keys:
+            self._collection.delete_many({"_id": {"$in": list(keys)}}, session=self._session)
+
     def prune(self, keys: Keys[str]) -> None:
         """Remove those of the documents that nothing contributes to any more."""
         if keys:
