@@ -71,6 +71,8 @@ def _trace(store: Store, registry: Registry, record: EventRecord) -> Trace:
 
     def step(handler: Handler) -> Step:
         row = rows.pop(handler.name, None)
+        if row is not None and row.state is LedgerState.WAITING:
+            row = None
         return Step(
             handler=handler.name,
             table=handler.table if isinstance(handler, Writer) else OUTSIDE,

@@ -21,7 +21,7 @@ its state and its attempts, since its own batch waits for a moment or for a pers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.declarations import Effect, Fold, Observer
@@ -106,6 +106,7 @@ class Healer:
     Attributes:
         corrections: what changes in derived documents.
         rows: the ledger rows that change.
+        had: by id, the ledger rows as they were.
     """
 
     def __init__(self, site: Site, action: Fold) -> None:
@@ -114,12 +115,12 @@ class Healer:
         self._settings = site.settings
         self._observers = site.registry.observers_below(action)
         self._effects = site.registry.effects_of(action)
-        self._had: Mapping[str, LedgerRow] = {}
         self._failures: list[Failure] = []
         self._halted: set[tuple[str, str]] = set()
         self._relieved: list[Batch] = []
         self.corrections = Corrections(site.tx, site.registry, site.run, site.contested)
         self.rows: list[LedgerRow] = []
+        self.had: dict[str, LedgerRow] = {}
 
     def heal(self, cases: Sequence[Case]) -> None:
         """Correct everything derived from these rows.
@@ -144,7 +145,7 @@ class Healer:
     def _reconsider_all(self, cases: Sequence[Case]) -> None:
         followers = (*self._observers, *self._effects)
         ids = [row_id(case.event, one.name) for one in followers for case in cases]
-        self._had = self._tx.ledger.rows(ids) if ids else {}
+        self.had |= self._tx.ledger.rows(ids) if ids else {}
         for observer in self._observers:
             findings = list(self._findings(observer, cases))
             refused = self.corrections.add(observer.table, [found.move for found in findings])
@@ -157,7 +158,7 @@ class Healer:
     def _findings(self, observer: Observer, cases: Sequence[Case]) -> Iterator[_Finding]:
         """What has to change of this observer, parents having been looked at before."""
         for case in cases:
-            stood = self._had.get(row_id(case.event, observer.name))
+            stood = self.had.get(row_id(case.event, observer.name))
             if stood is not None and stood.discarded:
                 self._halted.add((observer.name, case.event))
             elif not self._has_effect(observer.after, case):
@@ -194,7 +195,7 @@ class Healer:
         if stood is not None or case.gone is LedgerState.VOIDED:
             return stood is None or stood.state is not case.gone
         # Its batch exists only if what it follows had an effect once.
-        above = self._had.get(row_id(case.event, follower.after.name))
+        above = self.had.get(row_id(case.event, follower.after.name))
         return isinstance(follower.after, Fold) or (
             above is not None and above.state in WITH_EFFECT
         )
@@ -238,7 +239,7 @@ class Healer:
 
     def _review(self, effect: Effect, case: Case) -> None:
         """Note whether an effect that was done would be different; void it where it was not."""
-        stood = self._had.get(row_id(case.event, effect.name))
+        stood = self.had.get(row_id(case.event, effect.name))
         if stood is not None and stood.state in OUT:
             now = None if case.row is None else case.row.transition.digest
             row = stood.compared(now, case.stood.transition.digest, case.cause, self._run.write_at)

@@ -164,6 +164,14 @@ class LedgerRow(NamedTuple):
             error["traceback"] = old["traceback"]
         return self._replace(state=LedgerState.CANCELLED, error=error)
 
+    def void(self, reason: str, by: str, at: datetime) -> LedgerRow:
+        """The row after a person took the event back; what it failed of stays as the cause."""
+        error = {"type": "Voided", "message": reason, "stage": PERSON, "at": at.isoformat()}
+        error["by"] = by
+        if self.error:
+            error["cause"] = f"{self.error['type']}: {self.error['message']}"
+        return self.withdrawn(LedgerState.VOIDED, error)
+
     def with_contribution(self, key: str | None, wrote: Update) -> LedgerRow:
         """The same row with another contribution, after a correction."""
         state = LedgerState.DONE if key else LedgerState.SKIPPED
