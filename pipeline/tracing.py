@@ -109,6 +109,7 @@ def as_json(found: Trace) -> dict[str, Any]:
         "received_at": record.received_at,
         "copies": record.copies,
         "conflicts": record.conflicts,
+        "voided": record.voided._asdict() if record.voided else None,
         "steps": [_step_json(step) for step in found.steps],
     }
 
@@ -127,6 +128,8 @@ def _step_json(step: Step) -> dict[str, Any]:
             "late_ms": row.late_ms,
             "error": row.error,
         }
+    if row is not None and row.outdated is not None:
+        found["outdated"] = {"at": row.outdated.at, "by": row.outdated.by}
     if row is not None and run is not None:
         found |= {
             "worker": run.worker,
