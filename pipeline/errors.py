@@ -6,6 +6,7 @@
      │    └── UpdateError      an update says something MongoDB would refuse
      ├── UnknownHandler        a job names a handler that no loaded module declares
      ├── HandlerFault          a handler's result can't be used for this event
+     │    └── RefoldTooLarge   an event would change more of a document's past than may be
      ├── NotFound              nothing is stored under that id
      │    └── PayloadExpired   the event is stored, its payload no longer
      ├── SnapshotGone          what was stored at a moment can't be read any more
@@ -55,6 +56,10 @@ class UnknownHandler(PipelineError):
 
 class HandlerFault(PipelineError):
     """A handler's result can't be used for this event."""
+
+
+class RefoldTooLarge(HandlerFault):
+    """The event would change more rows of a document than one transaction should."""
 
 
 class NotFound(PipelineError):

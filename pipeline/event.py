@@ -173,6 +173,11 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
 
 
+def moment_of(order: str) -> datetime:
+    """The event time within an order."""
+    return datetime.fromisoformat(order.partition("~")[0]).replace(tzinfo=UTC)
+
+
 def encode_payload(payload: dict[str, Any], *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """The payload as JSON text; keys with dots, `$` or NUL and integers of any size survive.
 

@@ -8,6 +8,8 @@ as the state after.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -58,6 +60,12 @@ class Transition(NamedTuple):
 
     before: Fields | None
     after: Fields
+
+    @property
+    def digest(self) -> str:
+        """Alike for changes that are alike, whatever the order of their fields."""
+        content = json.dumps(self, sort_keys=True, default=str).encode()
+        return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 def before_of(state: Fields, changed: Fields | None) -> Fields | None:

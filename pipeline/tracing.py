@@ -9,11 +9,11 @@ from typing import Any, Final
 from pipeline.declarations import Handler, Writer
 from pipeline.errors import NotFound
 from pipeline.registry import Registry
-from pipeline.store import EventRecord, LedgerRow, Store
+from pipeline.store import EventRecord, LedgerRow, LedgerState, Store
 from pipeline.store.batches import RunRecord
 
-WAITING: Final = "waiting"
-"""What a handler without a ledger row is called: its turn has not come."""
+WAITING: Final = LedgerState.WAITING.value
+"""What a handler without a ledger row is called too: its turn has not come."""
 OUTSIDE: Final = "outside"
 """Stands for the table of an effect."""
 
@@ -71,6 +71,8 @@ def _trace(store: Store, registry: Registry, record: EventRecord) -> Trace:
 
     def step(handler: Handler) -> Step:
         row = rows.pop(handler.name, None)
+        if row is not None and row.state is LedgerState.WAITING:
+            row = None
         return Step(
             handler=handler.name,
             table=handler.table if isinstance(handler, Writer) else OUTSIDE,
@@ -107,6 +109,7 @@ def as_json(found: Trace) -> dict[str, Any]:
         "received_at": record.received_at,
         "copies": record.copies,
         "conflicts": record.conflicts,
+        "voided": record.voided._asdict() if record.voided else None,
         "steps": [_step_json(step) for step in found.steps],
     }
 
@@ -125,6 +128,8 @@ def _step_json(step: Step) -> dict[str, Any]:
             "late_ms": row.late_ms,
             "error": row.error,
         }
+    if row is not None and row.outdated is not None:
+        found["outdated"] = {"at": row.outdated.at, "by": row.outdated.by}
     if row is not None and run is not None:
         found |= {
             "worker": run.worker,

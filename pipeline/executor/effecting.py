@@ -9,7 +9,7 @@ second delivery of the batch, not a late event, not a replay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.clock import Clock
 from pipeline.declarations import Effect
@@ -18,10 +18,11 @@ from pipeline.executor.deriving import Transitions, change_of
 from pipeline.executor.failing import failure
 from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import Result, Run
+from pipeline.executor.settled import settled_pairs
 from pipeline.executor.settling import settle
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records, RunRecord, Store
-from pipeline.store.ledger import FINAL, row_id
+from pipeline.store.ledger import row_id
 from pipeline.temporal import Transition
 
 
@@ -53,15 +54,11 @@ class Effects:
         if not pending:
             return Outcome(claimed=False)
         events = [event for batch in pending for event in batch.events]
-        records, changes, rows = self._store.read(lambda reading: _seen(reading, effect, events))
         now = self._clock.now()
         failed = {event: batch.attempt for batch in pending for event in batch.events}
         run = Run(batches[0].id, failed, now, now)
-        outcome = Outcome()
-        done = {e for e in events if _is_done(rows.get(row_id(e, effect.name)))}
-        outcome.repeated = len(done)
-        todo = [records[event] for event in events if event not in done]
-        self._note([run.row(effect, record, Result(LedgerState.SENDING)) for record in todo])
+        todo, changes = self._store.transact(lambda tx: _begin(tx, effect, events, run))
+        outcome = Outcome(repeated=len(events) - len(todo))
         skipped = self._do(effect, todo, changes, run, outcome)
         self._store.transact(lambda tx: self._close(tx, pending, outcome, skipped, run))
         return outcome
@@ -91,13 +88,18 @@ class Effects:
                 continue
             outcome.done += 1
             if did:
-                self._note([run.row(effect, record, Result(LedgerState.DONE))])
+                self._note_done(run.row(effect, record, Result(LedgerState.DONE)))
             else:
                 skipped.append(run.row(effect, record, Result(LedgerState.SKIPPED)))
         return skipped
 
-    def _note(self, rows: Sequence[LedgerRow]) -> None:
-        self._store.transact(lambda tx: tx.ledger.put(rows))
+    def _note_done(self, row: LedgerRow) -> None:
+        def note(tx: Records) -> None:
+            begun = tx.ledger.rows([row.id]).get(row.id)
+            # What it had seen may have become another while it was done.
+            tx.ledger.put([row._replace(outdated=begun.outdated if begun else None)])
+
+        self._store.transact(note)
 
     def _close(
         self,
@@ -112,17 +114,32 @@ class Effects:
         settle(tx, batches, outcome, self._settings, record, self._clock.now())
 
 
-def _is_done(row: LedgerRow | None) -> bool:
-    return row is not None and row.state in FINAL
+def _begin(
+    tx: Records, effect: Effect, events: Sequence[str], run: Run
+) -> tuple[list[EventRecord], Mapping[str, Transition]]:
+    """Note that it begins for all events for which it is not settled.
+
+    Returns:
+        These events, and what all events changed. Whoever changes that from now on finds
+        the rows.
+    """
+    records = tx.events.load(events)
+    changes = Transitions(tx, records, {}).under(effect.after)
+    settled = settled_pairs(tx, [effect], events)
+    todo = [records[event] for event in events if (effect.name, event) not in settled]
+    begun = [run.row(effect, record, Result(LedgerState.SENDING)) for record in todo]
+    tx.ledger.put([*begun, *_right_again(tx, effect, events, changes)])
+    return todo, changes
 
 
-def _seen(
-    reading: Records, effect: Effect, events: Sequence[str]
-) -> tuple[Mapping[str, EventRecord], Mapping[str, Transition], Mapping[str, LedgerRow]]:
-    """The events, what they changed, and what the ledger says of them."""
-    records = reading.events.load(events)
-    changes = Transitions(reading, records, {}).under(effect.after)
-    return records, changes, reading.ledger.rows([row_id(e, effect.name) for e in events])
+def _right_again(
+    tx: Records, effect: Effect, events: Sequence[str], changes: Mapping[str, Transition]
+) -> Iterator[LedgerRow]:
+    """Rows of effects that are done and would be as they were, since what they saw is back."""
+    for row in tx.ledger.rows([row_id(event, effect.name) for event in events]).values():
+        seen = row.outdated.seen if row.outdated else None
+        if seen and row.event in changes and changes[row.event].digest == seen:
+            yield row._replace(outdated=None)
 
 
 def _call(effect: Effect, transition: Transition | None, record: EventRecord) -> bool:

@@ -9,7 +9,6 @@ on without it. Small batches of one handler may be run together, as if they were
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +30,7 @@ from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import MILLISECONDS, Plan, Run
 from pipeline.executor.recent import Recent, Seen
 from pipeline.executor.refolding import plan_fold
+from pipeline.executor.settled import Pairs, settled_pairs
 from pipeline.executor.settling import settle
 from pipeline.executor.steps import Hooks, Step
 from pipeline.registry import SIBLINGS, Registry
@@ -45,15 +45,11 @@ from pipeline.store import (
     Store,
     Taken,
 )
-from pipeline.store.ledger import FINAL, row_id
 
 LEASES: Final = 5
 """How often a run takes its leases anew before it gives way."""
 
 log = structlog.get_logger(__name__)
-
-Pairs = AbstractSet[tuple[str, str]]
-"""Pairs of handler and event."""
 
 
 class Executor:
@@ -224,8 +220,7 @@ class Executor:
             batches = list(tx.batches.pending([batch.id for batch in batches]).values())
             if not batches:
                 return Outcome(claimed=False)
-            ids = [row_id(e, h.name) for h in course.handlers for e in course.free(batches)]
-            settled = _final(tx, ids)
+            settled = settled_pairs(tx, course.handlers, list(course.free(batches)))
         for table, keys in course.contested.items():
             tx.table(table).seize(keys, self._clock.now())
         read_at, planned = self._planned(tx, course, batches, settled)
@@ -385,9 +380,3 @@ class Executor:
                 attempt=row.attempt,
                 error=(row.error or {}).get("message", "")[:500],
             )
-
-
-def _final(tx: Records, ids: Sequence[str]) -> Pairs:
-    """Pairs of handler and event, of these rows, that are done for good."""
-    rows = tx.ledger.rows(ids).values()
-    return {(row.handler, row.event) for row in rows if row.state in FINAL}

@@ -1,9 +1,9 @@
-"""Correcting what was derived from rows that a late event has changed.
+"""Correcting what was derived from rows that another event has changed or removed.
 
-For each changed row and each observer below its action, what the observer contributed
-stands in the ledger. The new contribution minus the old one is applied to the documents,
-and the ledger row gets the new one. Fields that can't be subtracted (a maximum, say) are
-computed again from all contributions.
+For each such row and each observer below its action, what the observer contributed stands in
+the ledger. The new contribution minus the old one is applied to the documents, and the ledger
+row gets the new one. Fields that can't be subtracted (a maximum, say) are computed again from
+all contributions.
 
 An observer that has not run yet for such an event is run here and now. Were it left to its
 own job, that job could have read the row before it changed and commit after us, and neither
@@ -11,18 +11,21 @@ transaction would notice; writing the same ledger row makes one of the two undo 
 That holds while its turn can come: it can't where the observer before it has never had an
 effect and has none now, and then it is left alone.
 
+Below a handler that has no effect nothing has one. Where it had one before, what is below
+waits: its contribution is taken off, and its ledger row says `waiting`, which a run at the
+same time meets. When the handler has an effect again, those below are run again.
+
 A row that a person discarded stays discarded. One that is in trouble and fails again keeps
 its state and its attempts, since its own batch waits for a moment or for a person.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from pipeline.declarations import Fold, Observer
+from pipeline.declarations import Effect, Fold, Observer
+from pipeline.executor.correcting import Corrections, Move
 from pipeline.executor.deriving import NOTHING, Contribution, contribution
 from pipeline.executor.failing import failure
 from pipeline.executor.outcome import Failure
@@ -30,65 +33,104 @@ from pipeline.executor.plan import Contested, Result, Run
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
-from pipeline.store.ledger import FINAL, WITH_EFFECT, row_id
-from pipeline.tables import Document
+from pipeline.store.ledger import OUT, TROUBLE, WITH_EFFECT, row_id
 from pipeline.temporal import Row
-from pipeline.updates import Update, set_on_insert
+
+CHUNK: Final = 1000
+"""Rows whose ledger rows are read together."""
 
 
-@dataclass(slots=True)
-class _Correction:
-    """What has to change in one derived document."""
+class Case(NamedTuple):
+    """An event whose row has changed.
 
-    latest: datetime
-    delta: Update = field(default_factory=Update.nothing)
-    withdrawn: list[Update] = field(default_factory=list)
-    contributions: int = 0
+    Attributes:
+        record: the event.
+        row: its row as it is now; None where it has none any more.
+        stood: its row as it was.
+        cause: key of the event that came or went.
+        gone: where it has no row, what becomes of the handlers below: they wait for it to
+            come back, or are voided.
+    """
 
-    def recompute(self, document: Document) -> frozenset[str]:
-        """Paths that have to be found again: those where something withdrawn still counts."""
-        if document["_sync"]["contributions"] + self.contributions <= 0:
-            return frozenset()
-        return frozenset().union(*(update.bears_on(document) for update in self.withdrawn))
+    record: EventRecord
+    row: Row | None
+    stood: Row
+    cause: str
+    gone: LedgerState = LedgerState.WAITING
+
+    @property
+    def event(self) -> str:
+        """The event's key."""
+        return self.record.event.key
+
+
+class Site(NamedTuple):
+    """Where something is put right, and in which run.
+
+    Attributes:
+        tx: the transaction.
+        registry: the handlers.
+        run: what all rows written in it share.
+        contested: where derived documents are noted that others may be writing as well.
+        settings: limits.
+    """
+
+    tx: Records
+    registry: Registry
+    run: Run
+    contested: Contested
+    settings: Settings
+
+
+class _Finding(NamedTuple):
+    """What an observer makes of a case, before it is tried on the documents.
+
+    Attributes:
+        case: the case.
+        stood: its ledger row so far.
+        move: its contribution, before and after.
+        without: the state of a row that has no effect, since what it follows has none.
+        error: what the observer raised.
+    """
+
+    case: Case
+    stood: LedgerRow | None
+    move: Move
+    without: LedgerState | None = None
+    error: Exception | None = None
 
 
 class Healer:
-    """Corrects all that follows from the changed rows of one action, in its transaction."""
+    """Corrects all that follows from the changed rows of one action, in its transaction.
 
-    def __init__(
-        self,
-        tx: Records,
-        registry: Registry,
-        action: Fold,
-        run: Run,
-        contested: Contested,
-        settings: Settings,
-    ) -> None:
-        self._settings = settings
-        self._contested = contested
-        self._tx = tx
-        self._registry = registry
-        self._observers = registry.observers_below(action)
-        self._run = run
-        self._rows: list[LedgerRow] = []
+    Attributes:
+        corrections: what changes in derived documents.
+        rows: the ledger rows that change.
+        had: by id, the ledger rows as they were.
+    """
+
+    def __init__(self, site: Site, action: Fold) -> None:
+        self._tx = site.tx
+        self._run = site.run
+        self._settings = site.settings
+        self._observers = site.registry.observers_below(action)
+        self._effects = site.registry.effects_of(action)
         self._failures: list[Failure] = []
         self._halted: set[tuple[str, str]] = set()
         self._relieved: list[Batch] = []
-        self._corrections: dict[str, dict[str, _Correction]] = defaultdict(dict)
+        self.corrections = Corrections(site.tx, site.registry, site.run, site.contested)
+        self.rows: list[LedgerRow] = []
+        self.had: dict[str, LedgerRow] = {}
 
-    def heal(self, affected: Sequence[Row], known: Mapping[str, EventRecord]) -> None:
-        """Correct everything derived from the affected rows.
+    def heal(self, cases: Sequence[Case]) -> None:
+        """Correct everything derived from these rows.
 
-        Args:
-            affected: rows as they are now, whose state before or after is another one.
-            known: their events, by key.
+        Raises:
+            UpdateError: a document can't be without what is to be taken off it.
         """
-        ids = [row_id(row.event, observer.name) for observer in self._observers for row in affected]
-        had = self._tx.ledger.rows(ids) if ids else {}
-        for observer in self._observers:
-            for row in affected:
-                self._reconsider(observer, row, known[row.event], had)
-        self._tx.ledger.put(self._rows)
+        for start in range(0, len(cases), CHUNK):
+            self._reconsider_all(cases[start : start + CHUNK])
+        self._tx.ledger.put(self.rows)
         for failed in self._failures:
             if failed.pending:
                 # The sweeper enqueues it when it is due.
@@ -98,109 +140,122 @@ class Healer:
         # find that all is done, and are neither pending nor shown by RQ.
         now = self._run.write_at
         self._tx.batches.requeue(self._relieved, created_at=now, due_at=now)
-        for table, corrections in self._corrections.items():
-            self._write(table, corrections)
+        self.corrections.write()
 
-    def _reconsider(
-        self, observer: Observer, row: Row, record: EventRecord, had: Mapping[str, LedgerRow]
-    ) -> None:
-        """Find the new contribution of one event, and what differs from the old one."""
-        stood = had.get(row_id(row.event, observer.name))
-        orphan = stood is None and (observer.after.name, row.event) in self._halted
-        if orphan or (stood is not None and stood.discarded):
-            self._halted.add((observer.name, row.event))
-            return
-        old = NOTHING
-        if stood is not None and stood.state in FINAL:
-            old = Contribution(stood.key, stood.wrote)
+    def _reconsider_all(self, cases: Sequence[Case]) -> None:
+        followers = (*self._observers, *self._effects)
+        ids = [row_id(case.event, one.name) for one in followers for case in cases]
+        self.had |= self._tx.ledger.rows(ids) if ids else {}
+        for observer in self._observers:
+            findings = list(self._findings(observer, cases))
+            refused = self.corrections.add(observer.table, [found.move for found in findings])
+            for found in findings:
+                self._record(observer, found, found.error or refused.get(found.case.event))
+        for effect in self._effects:
+            for case in cases:
+                self._review(effect, case)
+
+    def _findings(self, observer: Observer, cases: Sequence[Case]) -> Iterator[_Finding]:
+        """What has to change of this observer, parents having been looked at before."""
+        for case in cases:
+            stood = self.had.get(row_id(case.event, observer.name))
+            if stood is not None and stood.discarded:
+                self._halted.add((observer.name, case.event))
+            elif not self._has_effect(observer.after, case):
+                self._halted.add((observer.name, case.event))
+                if self._is_taken_back(observer, case, stood):
+                    yield _Finding(case, stood, _move(case, stood, NOTHING), case.gone)
+            else:
+                found = self._finding(observer, case, stood)
+                if found is not None:
+                    yield found
+
+    def _finding(self, observer: Observer, case: Case, stood: LedgerRow | None) -> _Finding | None:
+        """The new contribution of one event, unless it is the old one."""
+        transition = None if case.row is None else case.row.transition
         try:
-            new = contribution(observer, row.transition, record.event)
+            new = contribution(observer, transition, case.record.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
-            new = NOTHING
-            self._refuse(observer, record, stood, error)
-        else:
-            if stood is not None and new[:2] == old[:2] and stood.state in FINAL:
-                return
-            self._record(observer, record, stood, new)
-        dead = LedgerState.DEAD
-        if stood is not None and stood.state is dead and self._rows[-1].state is not dead:
-            self._relieved.append(Batch.of(observer.name, [row.event], observer.lane))
-        self._correct(observer, record, old, new)
+            return _Finding(case, stood, _move(case, stood, NOTHING), error=error)
+        move = _move(case, stood, new)
+        if stood is not None and stood.state in WITH_EFFECT and new[:2] == move.old[:2]:
+            return None
+        return _Finding(case, stood, move)
 
-    def _record(
-        self, observer: Observer, record: EventRecord, stood: LedgerRow | None, new: Contribution
-    ) -> None:
-        key, wrote = new.key, new.wrote
-        if stood is not None:
-            self._rows.append(stood.with_contribution(key, wrote, observer.version))
+    def _has_effect(self, handler: Fold | Observer, case: Case) -> bool:
+        """Whether the handler has an effect for the event now."""
+        if isinstance(handler, Fold):
+            return case.row is not None
+        return (handler.name, case.event) not in self._halted
+
+    def _is_taken_back(
+        self, follower: Observer | Effect, case: Case, stood: LedgerRow | None
+    ) -> bool:
+        """Whether there is, or may come, an effect that must not be."""
+        if stood is not None or case.gone is LedgerState.VOIDED:
+            return stood is None or stood.state is not case.gone
+        # Its batch exists only if what it follows had an effect once.
+        above = self.had.get(row_id(case.event, follower.after.name))
+        return isinstance(follower.after, Fold) or (
+            above is not None and above.state in WITH_EFFECT
+        )
+
+    def _record(self, observer: Observer, found: _Finding, error: Exception | None) -> None:
+        case, stood = found.case, found.stood
+        if error is not None:
+            self._refuse(observer, case.record, stood, error)
+        elif found.without is not None:
+            self.rows.append(self._without_effect(observer, case, stood))
+        elif stood is not None:
+            self.rows.append(stood.with_contribution(*found.move.new[:2], observer.version))
         else:
+            key, wrote = found.move.new[:2]
             state = LedgerState.DONE if key else LedgerState.SKIPPED
-            self._rows.append(self._run.row(observer, record, Result(state, key, wrote)))
+            self.rows.append(self._run.row(observer, case.record, Result(state, key, wrote)))
+        self._relieve(observer, stood)
+
+    def _without_effect(
+        self, follower: Observer | Effect, case: Case, stood: LedgerRow | None
+    ) -> LedgerRow:
+        row = stood or self._run.row(follower, case.record, Result(case.gone))
+        return row.withdrawn(case.gone)
+
+    def _relieve(self, follower: Observer | Effect, stood: LedgerRow | None) -> None:
+        """Let the batch of a dead letter that is none any more be run."""
+        dead, row = LedgerState.DEAD, self.rows[-1]
+        if stood is not None and stood.state is dead and row.state is not dead:
+            self._relieved.append(Batch.of(follower.name, [row.event], follower.lane))
 
     def _refuse(
-        self,
-        observer: Observer,
-        record: EventRecord,
-        stood: LedgerRow | None,
-        error: Exception,
+        self, observer: Observer, record: EventRecord, stood: LedgerRow | None, error: Exception
     ) -> None:
         failed = failure(observer, record, error, self._run, "heal", self._settings)
-        if stood is None or stood.state not in WITH_EFFECT:
-            self._halted.add((observer.name, record.event.key))
-        if stood is not None and stood.state not in FINAL and failed.pending:
-            self._rows.append(failed.row._replace(state=stood.state, attempt=stood.attempt))
+        self._halted.add((observer.name, record.event.key))
+        if stood is not None and stood.state in TROUBLE and failed.pending:
+            self.rows.append(failed.row._replace(state=stood.state, attempt=stood.attempt))
             return
-        self._rows.append(failed.row)
+        self.rows.append(failed.row)
         self._failures.append(failed)
 
-    def _correct(
-        self, observer: Observer, record: EventRecord, old: Contribution, new: Contribution
-    ) -> None:
-        """Take the old contribution off its document and put the new one on its own."""
-        at = record.event.occurred_at
-        if old.key is not None:
-            correction = self._correction(observer, old.key, at)
-            kept = new.wrote if new.key == old.key else Update.nothing()
-            difference = kept.minus(old.wrote)
-            # What a document is created with says what it is, not what happened to it.
-            changed = difference.recompute - old.wrote.paths_of("set_on_insert")
-            correction.delta |= difference.delta | kept.only(changed)
-            correction.withdrawn.append(old.wrote.only(changed))
-            correction.contributions -= new.key != old.key
-        if new.key is not None and new.key != old.key:
-            correction = self._correction(observer, new.key, at)
-            correction.delta |= new.wrote | set_on_insert(new.identity())
-            correction.contributions += 1
+    def _review(self, effect: Effect, case: Case) -> None:
+        """Note whether an effect that was done would be different; void it where it was not."""
+        stood = self.had.get(row_id(case.event, effect.name))
+        if stood is not None and stood.state in OUT:
+            now = None if case.row is None else case.row.transition.digest
+            row = stood.compared(now, case.stood.transition.digest, case.cause, self._run.write_at)
+            if row is not stood:
+                self.rows.append(row)
+        elif case.row is not None:
+            if stood is None:
+                # It may be about to be done for the change as it was; the one undoes the other.
+                self.rows.append(self._without_effect(effect, case, None))
+        elif (stood is None or not stood.discarded) and self._is_taken_back(effect, case, stood):
+            self.rows.append(self._without_effect(effect, case, stood))
+            self._relieve(effect, stood)
 
-    def _correction(self, observer: Observer, key: str, at: datetime) -> _Correction:
-        correction = self._corrections[observer.table].setdefault(key, _Correction(at))
-        correction.latest = max(correction.latest, at)
-        return correction
 
-    def _write(self, table: str, corrections: Mapping[str, _Correction]) -> None:
-        self._contested.setdefault(table, set()).update(corrections)
-        documents = self._tx.table(table)
-        suspect = [key for key, correction in corrections.items() if any(correction.withdrawn)]
-        recompute = {
-            key: corrections[key].recompute(document)
-            for key, document in documents.get(suspect).items()
-        }
-        documents.apply(
-            {
-                key: correction.delta
-                | self._run.stamped(correction.latest, correction.contributions)
-                for key, correction in corrections.items()
-            }
-        )
-        for key, paths in recompute.items():
-            if paths:
-                documents.recompute(key, self._recomputed(table, key, paths), paths)
-        documents.prune([key for key, c in corrections.items() if c.contributions < 0])
-
-    def _recomputed(self, table: str, key: str, paths: frozenset[str]) -> Update:
-        """What all contributions to the document come to, on these paths."""
-        total = Update.nothing()
-        for handler in self._registry.writers_of(table):
-            for wrote in self._tx.ledger.contributions(handler.name, key):
-                total |= wrote.only(paths)
-        return total
+def _move(case: Case, stood: LedgerRow | None, new: Contribution) -> Move:
+    old = NOTHING
+    if stood is not None and stood.state in WITH_EFFECT:
+        old = Contribution(stood.key, stood.wrote)
+    return Move(case.event, case.record.event.occurred_at, old, new)

@@ -13,13 +13,15 @@ from typing import Any
 
 from pipeline.declarations import Fold
 from pipeline.event import Event
-from pipeline.executor.healing import Healer
+from pipeline.executor.healing import Site
+from pipeline.executor.later import LaterRows
 from pipeline.executor.plan import MILLISECOND, Contested, Plan, Result, Run
+from pipeline.executor.rewriting import fence_of, rewrite
 from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import EventRecord, LedgerState, Records
-from pipeline.temporal import Row, Transition
+from pipeline.temporal import Transition
 
 Document = dict[str, Any]
 
@@ -42,28 +44,22 @@ def plan_fold(
     for events in by_key.values():
         events.sort(key=lambda event: event.order)
     documents = tx.table(action.table).get(by_key)
-    standings = {key: _standing(document) for key, document in documents.items()}
-    later = tx.history(action.history).later_than(_late(by_key, standings))
-    known = _events_of(tx, later)
-    plan = _FoldPlan(registry, action, documents, known, settings)
+    standings = {key: standing_of(document) for key, document in documents.items()}
+    later = LaterRows(tx, action.history, _late(by_key, standings))
+    plan = _FoldPlan(registry, action, documents, later.records, settings)
     for key, events in by_key.items():
-        rows = later.get(key, [])
-        own = {row.event: known[row.event].event for row in rows}
-        past = Past(standings.get(key), rows, own)
+        past = Past(standings.get(key), later.of(key))
         plan.folded.append(fold(action, key, past, events))
     for folded in plan.folded:
         faults |= folded.faults
     return Plan(plan.results(records), faults, plan.write, plan.changes(), plan.highest_fence())
 
 
-def fence_of(document: Document | None) -> int:
-    """The fence under which the document was written last; 0 where there was none."""
-    return 0 if document is None else document["_sync"].get("fence", 0)
-
-
-def _standing(document: Document) -> Standing:
+def standing_of(document: Document) -> Standing:
+    """The document as a fold knows it."""
     state = {name: value for name, value in document.items() if name not in ("_id", "_sync")}
-    return Standing(state, document["_sync"]["order"])
+    sync = document["_sync"]
+    return Standing(state, sync["order"], sync["event_at"])
 
 
 def _late(by_key: Mapping[str, list[Event]], standings: Mapping[str, Standing]) -> dict[str, str]:
@@ -73,11 +69,6 @@ def _late(by_key: Mapping[str, list[Event]], standings: Mapping[str, Standing]) 
         for key, events in by_key.items()
         if key in standings and events[0].order < standings[key].order
     }
-
-
-def _events_of(tx: Records, later: Mapping[str, list[Row]]) -> dict[str, EventRecord]:
-    keys = [row.event for rows in later.values() for row in rows]
-    return tx.events.load(keys) if keys else {}
 
 
 class _FoldPlan:
@@ -117,20 +108,9 @@ class _FoldPlan:
         return {row.event: row.transition for folded in self.folded for row in folded.new}
 
     def write(self, tx: Records, run: Run, contested: Contested) -> None:
-        changed = [folded for folded in self.folded if folded.wrote]
-        tx.table(self._action.table).replace(
-            [_document(folded, run, self._documents.get(folded.key)) for folded in changed]
-        )
-        tx.history(self._action.history).write(
-            new=[row for folded in changed for row in folded.new],
-            rewritten=[row for folded in changed for row in folded.rewritten],
-            closed={row: end for folded in changed for row, end in folded.closed.items()},
-            stamp=run.stamp,
-        )
-        affected = [row for folded in changed for row in folded.affected]
-        if affected:
-            healer = Healer(tx, self._registry, self._action, run, contested, self._settings)
-            healer.heal(affected, self._known)
+        site = Site(tx, self._registry, run, contested, self._settings)
+        changed = [folded for folded in self.folded if folded.changes]
+        rewrite(site, self._action, changed, self._documents, self._known)
 
     def _lateness(self, key: str, event: Event) -> int | None:
         """Milliseconds of event time behind what the document had seen; None if in order."""
@@ -139,11 +119,3 @@ class _FoldPlan:
             return None
         behind: timedelta = document["_sync"]["event_at"] - event.occurred_at
         return behind // MILLISECOND
-
-
-def _document(folded: Folded, run: Run, stood: Document | None) -> Document:
-    sync: Document = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
-    fence = max(fence_of(stood), run.fence or 0)
-    if fence:
-        sync["fence"] = fence
-    return {"_id": folded.key, **(folded.state or {}), "_sync": sync}

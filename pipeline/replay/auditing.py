@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from pipeline.declarations import Handler
+from pipeline.declarations import Effect, Handler
 from pipeline.event import Event
 from pipeline.registry import Registry
 
@@ -17,6 +18,12 @@ WITH_EFFECT: Final = frozenset({"done", "skipped"})
 """The handler was run, whether or not there was anything to do."""
 GIVEN_UP: Final = frozenset({"dead", "cancelled"})
 """The handler was not run to its end, and will not be unless a person says so."""
+VOIDED: Final = "voided"
+"""A person took the event back."""
+WAITING: Final = "waiting"
+"""As if there were no row: what the handler follows has no effect."""
+OUT: Final = frozenset({"done", "sending"})
+"""Of effects: it is done outside, or may be, and nothing takes it back."""
 
 
 class Finding(NamedTuple):
@@ -101,6 +108,7 @@ def audit(
     events: Iterable[Event],
     rows: Iterable[Sequence[Any]],
     failures: Iterable[Sequence[Any]] = (),
+    voided: Collection[str] = (),
 ) -> Audit:
     """Check that the ledger holds exactly one final row for each event and handler.
 
@@ -111,14 +119,19 @@ def audit(
             `LedgerRow` does. They are looked at one by one and not kept.
         failures: of the sequential run; each begins with event key and handler. There the row
             has to tell of a failure that was given up, and handlers below have no row.
+        voided: keys of those of the events that a person took back, and that the sequential
+            run has not seen. Their rows have to say so, but for effects that are out and what
+            was given up before.
     """
-    asking = _Asking(registry)
+    asking = _Asking(registry, frozenset(voided))
     found = Audit()
     for event in events:
         asking.event(event)
     for event_key, handler, *_ in failures:
         asking.failure(event_key, handler)
     for event_key, handler, state, *_ in rows:
+        if state == WAITING:
+            continue
         found.rows += 1
         asking.check(event_key, handler, str(state), found)
     asking.finish(found)
@@ -128,8 +141,12 @@ def audit(
 class _Asking:
     """Which rows should be there, as one bit for each handler in a number for each event."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, voided: AbstractSet[str]) -> None:
         self._registry = registry
+        self._voided = voided
+        self._outside = sum(
+            1 << at for at, handler in enumerate(registry) if isinstance(handler, Effect)
+        )
         self._bits = {handler.name: 1 << at for at, handler in enumerate(registry)}
         self._of_type: dict[str, int] = {}
         self._asked: dict[str, int] = {}
@@ -158,6 +175,10 @@ class _Asking:
             found.doubled.add(event, handler, state)
             return
         self._seen[event] = seen | bit
+        if event in self._voided:
+            if state not in (VOIDED, "cancelled") and not (bit & self._outside and state in OUT):
+                found.unexpected.add(event, handler, state)
+            return
         fails = self._failing.get(event, 0) & bit
         if state in (GIVEN_UP if fails else WITH_EFFECT):
             return

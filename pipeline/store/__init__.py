@@ -7,7 +7,7 @@ of them take part in the transaction of the `Records` they were reached through.
 from pipeline.store.batches import Batch, RunRecord
 from pipeline.store.client import Records, Store, connect
 from pipeline.store.commands import Outdated, Taken
-from pipeline.store.events import EventRecord
+from pipeline.store.events import EventRecord, Voided
 from pipeline.store.ledger import LedgerRow, LedgerState
 from pipeline.store.trouble import Place, Tally, Where
 
@@ -23,6 +23,7 @@ __all__ = [
     "Store",
     "Taken",
     "Tally",
+    "Voided",
     "Where",
     "connect",
 ]

@@ -198,6 +198,14 @@ class Store:
         """
         return _patiently(lambda: self._once(work))
 
+    def rehearse(self, work: Callable[[Records], T]) -> T:
+        """As `transact`, and then undo all of it: what `work` returns is what would be.
+
+        Raises:
+            Unavailable: as above.
+        """
+        return _patiently(lambda: self._once(work, keep=False))
+
     def read(self, work: Callable[[Records], T]) -> T:
         """Run `work`, which only reads, outside of any transaction; again as `transact` does.
 
@@ -237,7 +245,7 @@ class Store:
         with snapshots.as_of(self._client, moment) as session:
             yield Records(self.database, session)
 
-    def _once(self, work: Callable[[Records], T]) -> T:
+    def _once(self, work: Callable[[Records], T], *, keep: bool = True) -> T:
         with (
             self._client.start_session() as session,
             session.start_transaction(
@@ -247,7 +255,10 @@ class Store:
             ),
         ):
             result = work(Records(self.database, session))
-            _commit(session)
+            if keep:
+                _commit(session)
+            else:
+                session.abort_transaction()
             return result
 
     def find(self, table: str, matching: Mapping[str, Any], *, limit: int) -> list[dict[str, Any]]:

@@ -42,13 +42,30 @@ class Entity(NamedTuple):
 _BY_ENTITY: Final = [("slot", ASCENDING), ("tenant", ASCENDING), ("entity_id", ASCENDING)]
 
 
+class Voided(NamedTuple):
+    """That a person took an event back.
+
+    Attributes:
+        at: when.
+        by: who.
+        reason: why, in one sentence.
+        fallen: ids of ledger rows: what could not be applied any more without the event.
+    """
+
+    at: datetime
+    by: str
+    reason: str
+    fallen: Sequence[str] = ()
+
+
 class EventRecord(NamedTuple):
-    """An event as it is stored: the event, when we received it, and how often."""
+    """An event as it is stored: the event, when we received it, how often, and if it was undone."""
 
     event: Event
     received_at: datetime
     copies: int
     conflicts: int
+    voided: Voided | None = None
 
 
 class Events:
@@ -167,6 +184,14 @@ class Events:
         if bump:
             self._events.bulk_write(bump, ordered=False, session=self._session)
 
+    def void(self, key: str, note: Voided | None) -> None:
+        """Note on an event that it was taken back, or with None that it was not.
+
+        Of two transactions that decide about one event the second conflicts.
+        """
+        change = {"$unset": {"voided": ""}} if note is None else {"$set": {"voided": _stored(note)}}
+        self._events.update_one({"_id": key}, change, session=self._session)
+
     def keys_of(self, event_id: str, limit: int = 20) -> list[str]:
         """The keys that carry this event id, in any tenant and source, or this very key.
 
@@ -233,11 +258,22 @@ def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
     }
 
 
+def _stored(note: Voided) -> dict[str, Any]:
+    return {**note._asdict(), "fallen": list(note.fallen)}
+
+
 def _record(doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) -> EventRecord:
     received_at = doc.pop("received_at")
     copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
     doc.pop("repeated", None)
     doc.pop("slot", None)
+    voided = doc.pop("voided", None)
     key = doc["key"] = doc.pop("_id")
     doc["event_id"] = event_id_of(key)
-    return EventRecord(StoredEvent.of(doc, read_payload), received_at, copies, conflicts)
+    return EventRecord(
+        StoredEvent.of(doc, read_payload),
+        received_at,
+        copies,
+        conflicts,
+        Voided(**voided) if voided else None,
+    )

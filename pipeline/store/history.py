@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteOne, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -53,23 +53,23 @@ class History:
         last = next(iter(found.sort("_id", DESCENDING).limit(1)), None)
         return None if last is None else last["state"]
 
-    def later_than(self, orders: Mapping[str, str]) -> dict[str, list[Row]]:
-        """For each document key, its rows later than the given order, in order."""
-        if not orders:
-            return {}
+    def onward(self, places: Mapping[str, str], limit: int, *, after: bool) -> list[Row]:
+        """For each document key, its rows from the given row id on, or after it.
+
+        In the order of their ids, so that where the limit cuts, all rows up to the last one's
+        id have been read, of whichever document.
+        """
         ranges = [
-            {"_id": {"$gt": row_id(key, order), "$lt": f"{key}}}"}, "key": key}
-            for key, order in orders.items()
+            {"_id": {"$gt" if after else "$gte": place, "$lt": f"{key}}}"}, "key": key}
+            for key, place in places.items()
         ]
-        later: dict[str, list[Row]] = {key: [] for key in orders}
         found = self._rows.find(
-            {"$or": ranges}, {"_sync": 0}, session=self._session, batch_size=ROUND_TRIP
+            ranges[0] if len(ranges) == 1 else {"$or": ranges},
+            {"_sync": 0},
+            session=self._session,
+            batch_size=ROUND_TRIP,
         )
-        for doc in found:
-            later[doc["key"]].append(_row(doc))
-        for rows in later.values():
-            rows.sort(key=lambda row: row.order)
-        return later
+        return [_row(doc) for doc in found.sort("_id", ASCENDING).limit(limit)]
 
     def documents(self, keys: Collection[str]) -> dict[str, list[Document]]:
         """All rows of these documents just as they are stored, by document key, in order."""
@@ -98,15 +98,17 @@ class History:
         *,
         new: Iterable[Row],
         rewritten: Iterable[Row],
-        closed: Mapping[str, datetime],
+        removed: Iterable[Row],
+        closed: Mapping[str, datetime | None],
         stamp: Document,
     ) -> None:
-        """Insert new rows, replace rewritten ones, and end the validity of closed ones.
+        """Insert, replace and remove rows, and end the validity of closed ones.
 
         Args:
             new: rows that must not exist; one that does raises DuplicateKeyError.
-            rewritten: rows that changed because an earlier event came late.
-            closed: by row id, when its validity ends.
+            rewritten: rows that changed because another event came or went before them.
+            removed: rows whose events are as if they had never come.
+            closed: by row id, when its validity ends; None where it is the newest now.
             stamp: read and write times, kept with every row written.
         """
         documents = [document_of(row, stamp) for row in new]
@@ -115,6 +117,7 @@ class History:
         writes: list[Any] = [
             ReplaceOne({"_id": row.id}, document_of(row, stamp)) for row in rewritten
         ]
+        writes += [DeleteOne({"_id": row.id}) for row in removed]
         writes += [
             UpdateOne({"_id": row}, {"$set": {"valid_to": end}}) for row, end in closed.items()
         ]

@@ -44,6 +44,18 @@ INDEXES: Final = {
             name="trouble_in_time",
             partialFilterExpression={"trouble": True},
         ),
+        # Prevents a scan when a person asks which effects would be different now. Only those
+        # are in it.
+        IndexModel(
+            [
+                ("outdated.at", ASCENDING),
+                ("_id", ASCENDING),
+                ("tenant", ASCENDING),
+                ("handler", ASCENDING),
+            ],
+            name="outdated_in_time",
+            partialFilterExpression={"outdated.at": {"$exists": True}},
+        ),
     ],
 }
 
@@ -56,7 +68,8 @@ class LedgerState(StrEnum):
     """Where an event stands in a handler.
 
     Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; SENDING, RETRYING
-    and SNOOZED are moved on by the sweeper; DEAD by a person.
+    and SNOOZED are moved on by the sweeper; DEAD and VOIDED by a person; WAITING by the
+    handler that it follows.
     """
 
     DONE = "done"
@@ -73,13 +86,35 @@ class LedgerState(StrEnum):
     """An attempt failed; another follows."""
     DEAD = "dead"
     """All attempts failed; a person must look."""
+    WAITING = "waiting"
+    """As an absent row. It is there since what the handler follows has no effect any more, or
+    has changed, so that a run at the same time meets it."""
+    VOIDED = "voided"
+    """A person took the event back: it is as if it had never come."""
 
 
 WITH_EFFECT: Final = (LedgerState.DONE, LedgerState.SKIPPED)
-FINAL: Final = (*WITH_EFFECT, LedgerState.CANCELLED)
-TROUBLE: Final = [LedgerState.RETRYING.value, LedgerState.SNOOZED.value, LedgerState.DEAD.value]
+FINAL: Final = (*WITH_EFFECT, LedgerState.CANCELLED, LedgerState.VOIDED)
+TROUBLE: Final = (LedgerState.RETRYING, LedgerState.SNOOZED, LedgerState.DEAD)
+_QUIET: Final = (*FINAL, LedgerState.WAITING)
+OUT: Final = (LedgerState.DONE, LedgerState.SENDING)
+"""Of effects: it is done outside, or may be, and nothing takes it back."""
 PERSON: Final = "person"
 """The stage of an error that is no error: a person decided."""
+
+
+class Outdated(NamedTuple):
+    """A note that an effect which was done would be different now.
+
+    Attributes:
+        at: since when.
+        by: key of the event that changed what it had seen: one that came late, or was undone.
+        seen: digest of the change it had seen, by which it is known should it come back.
+    """
+
+    at: datetime
+    by: str
+    seen: str
 
 
 class LedgerRow(NamedTuple):
@@ -98,6 +133,7 @@ class LedgerRow(NamedTuple):
         late_ms: by how much event time the event was late for its document, or None.
         error: type, message, stage and traceback of the failure, or None.
         version: of the handler that was run.
+        outdated: of an effect that was done and would be different now, since when; or None.
     """
 
     event: str
@@ -112,6 +148,7 @@ class LedgerRow(NamedTuple):
     late_ms: int | None = None
     error: dict[str, str] | None = None
     version: int = 1
+    outdated: Outdated | None = None
 
     @property
     def id(self) -> str:
@@ -133,10 +170,38 @@ class LedgerRow(NamedTuple):
             error["traceback"] = old["traceback"]
         return self._replace(state=LedgerState.CANCELLED, error=error)
 
+    def void(self, reason: str, by: str, at: datetime) -> LedgerRow:
+        """The row after a person took the event back; what it failed of stays as the cause."""
+        error = {"type": "Voided", "message": reason, "stage": PERSON, "at": at.isoformat()}
+        error["by"] = by
+        if self.error:
+            error["cause"] = f"{self.error['type']}: {self.error['message']}"
+        return self.withdrawn(LedgerState.VOIDED, error)
+
     def with_contribution(self, key: str | None, wrote: Update, version: int) -> LedgerRow:
         """The same row with another contribution, after a correction by this version."""
         state = LedgerState.DONE if key else LedgerState.SKIPPED
         return self._replace(key=key, wrote=wrote, state=state, error=None, version=version)
+
+    def compared(self, now: str | None, before: str, by: str, at: datetime) -> LedgerRow:
+        """The row of an effect that is done, after the change it had seen has become another.
+
+        Args:
+            now: digest of the change as it is; None where there is none any more.
+            before: digest of the change as it was.
+            by: key of the event that came or went.
+            at: when that was.
+        """
+        seen = self.outdated.seen if self.outdated else before
+        if now == seen:
+            return self._replace(outdated=None) if self.outdated else self
+        return self if self.outdated else self._replace(outdated=Outdated(at, by, seen))
+
+    def withdrawn(self, state: LedgerState, error: dict[str, str] | None = None) -> LedgerRow:
+        """The same row without an effect: waiting again, or voided."""
+        return self._replace(
+            state=state, key=None, wrote=Update.nothing(), late_ms=None, error=error
+        )
 
 
 def row_id(event: str, handler: str) -> str:
@@ -214,11 +279,22 @@ class Ledger:
         )
         return [Update.from_stored(doc["wrote"]) for doc in found]
 
+    def outdated(
+        self, *, tenant: str | None = None, handler: str | None = None, limit: int
+    ) -> list[LedgerRow]:
+        """Effects that were done and would be different now, the longest known first."""
+        matching: dict[str, Any] = {"outdated.at": {"$exists": True}}
+        given = {"tenant": tenant, "handler": handler}
+        matching |= {name: value for name, value in given.items() if value is not None}
+        found = self._ledger.find(matching, session=self._session, batch_size=ROUND_TRIP)
+        order = [("outdated.at", ASCENDING), ("_id", ASCENDING)]
+        return [row_of(doc) for doc in found.sort(order).limit(limit)]
+
     def in_trouble(self) -> dict[str, int]:
         """How many rows stand in each state that is not final."""
         groups = self._ledger.aggregate(
             [
-                {"$match": {"trouble": True, "state": {"$in": TROUBLE}}},
+                {"$match": {"trouble": True, "state": {"$in": [state.value for state in TROUBLE]}}},
                 {"$group": {"_id": "$state", "rows": {"$sum": 1}}},
             ],
             session=self._session,
@@ -245,7 +321,10 @@ def _document(row: LedgerRow) -> dict[str, Any]:
         document["late_ms"] = row.late_ms
     if row.error is not None:
         document["error"] = row.error
-    if row.state not in FINAL:
+    if row.outdated is not None:
+        document["outdated"] = row.outdated._asdict()
+        document |= {"handler": row.handler, "tenant": tenant_of(row.event)}
+    if row.state not in _QUIET:
         document |= {"trouble": True, "handler": row.handler, "tenant": tenant_of(row.event)}
     elif row.key is not None and not row.wrote.subtractable:
         document |= {"recomputable": True, "handler": row.handler}
@@ -268,4 +347,5 @@ def row_of(doc: dict[str, Any]) -> LedgerRow:
         late_ms=doc.get("late_ms"),
         error=doc.get("error"),
         version=doc.get("version", 1),
+        outdated=Outdated(**doc["outdated"]) if "outdated" in doc else None,
     )

@@ -64,11 +64,6 @@ class MongoTable:
         """How many documents there are, counted one by one."""
         return self._collection.count_documents({}, session=self._session)
 
-    def remove(self, keys: Keys[str]) -> None:
-        """Remove these documents."""
-        if keys:
-            self._collection.delete_many({"_id": {"$in": list(keys)}}, session=self._session)
-
     def replace(self, documents: Sequence[Document]) -> None:
         """One command of replacing upserts."""
         check_keys(documents)
@@ -130,6 +125,11 @@ class MongoTable:
             change["$unset"] = absent
         if change:
             self._collection.update_one({"_id": key}, change, session=self._session)
+
+    def remove(self, keys: Keys[str]) -> None:
+        """Remove these documents; of two transactions that write one, the second conflicts."""
+        if keys:
+            self._collection.delete_many({"_id": {"$in": list(keys)}}, session=self._session)
 
     def prune(self, keys: Keys[str]) -> None:
         """Remove those of the documents that nothing contributes to any more."""

@@ -74,7 +74,7 @@ def _flat(rows: Mapping[str, Sequence[Document]]) -> list[Document]:
 def expected(stored: Stored, action: Fold, key: str, events: list[str]) -> Folded:
     """What the events that had their effect in a fold make of one of its documents."""
     applied = [stored.events[e] for e in events if stored.had_effect(action, e)]
-    return fold(action, key, Past(None, (), {}), applied)
+    return fold(action, key, Past(None), applied)
 
 
 def _by_key(stored: Stored, action: Fold) -> Mapping[str, list[str]]:

@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from pipeline import Change, Event, State, Update, action, inc, observer
 from pipeline.registry import Registry
 from pipeline.replay import Audit, Failure, audit
-from pipeline.replay.auditing import GIVEN_UP, KEPT, WITH_EFFECT, Finding
+from pipeline.replay.auditing import (
+    GIVEN_UP,
+    KEPT,
+    OUT,
+    VOIDED,
+    WAITING,
+    WITH_EFFECT,
+    Finding,
+)
 from pipeline.store.ledger import FINAL, LedgerRow, LedgerState
+from pipeline.store.ledger import OUT as STORED_OUT
 
 Row = tuple[str, str, str]
 
@@ -204,7 +213,10 @@ def test_rows_of_the_ledger_are_taken_as_they_are() -> None:
 
 def test_the_states_are_those_of_the_ledger() -> None:
     """Every final one is known, and a dead letter, which waits for a person."""
-    assert {state.value for state in FINAL} | {LedgerState.DEAD.value} == WITH_EFFECT | GIVEN_UP
+    final = {state.value for state in FINAL} | {LedgerState.DEAD.value}
+    assert final == WITH_EFFECT | GIVEN_UP | {VOIDED}
+    assert LedgerState.WAITING.value == WAITING
+    assert {state.value for state in STORED_OUT} == OUT
 
 
 def test_all_findings_are_counted_and_the_first_are_kept() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import Event, State, action
-from pipeline.folding import Folded, Past, Standing, fold
+from pipeline.folding import Folded, Kept, Past, Standing, fold
 from pipeline.temporal import Row
 
 NOON: Final = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -68,20 +68,27 @@ class Shelf:
     def take(self, *events: Event) -> Folded:
         """Fold a batch in, as the executor does, and write what comes of it."""
         batch = sorted(events, key=lambda event: event.order)
-        first = batch[0].order
-        later: list[Row] = []
-        if self.standing and first < self.standing.order:
-            later = sorted((r for r in self.rows.values() if r.order > first), key=_order)
-        known = {row.event: self.known[row.event] for row in later}
-        folded = fold(apply_count, KEY, Past(self.standing, later, known), batch)
-        if folded.wrote:
-            self._write(folded)
+        folded = fold(apply_count, KEY, Past(self.standing, self.kept(batch[0].order)), batch)
         self.known |= {event.key: event for event in batch}
+        if folded.changes:
+            self._write(folded)
         return folded
 
+    def lose(self, *events: Event) -> Folded:
+        """Take events out, as an undo does."""
+        past = Past(self.standing, self.kept(min(event.order for event in events)))
+        folded = fold(apply_count, KEY, past, [], {event.key for event in events})
+        self._write(folded)
+        return folded
+
+    def kept(self, order: str) -> list[Kept]:
+        """What is stored from an order on."""
+        rows = sorted((row for row in self.rows.values() if row.order >= order), key=_order)
+        return [Kept(row, self.known[row.event]) for row in rows]
+
     def _write(self, folded: Folded) -> None:
-        assert folded.state is not None
-        assert folded.order is not None
+        for row in folded.removed:
+            del self.rows[row.id]
         for row in folded.new:
             assert row.id not in self.rows
             self.rows[row.id] = row
@@ -90,7 +97,11 @@ class Shelf:
             self.rows[row.id] = row
         for row_id, end in folded.closed.items():
             self.rows[row_id] = ended(self.rows[row_id], end)
-        self.standing = Standing(folded.state, folded.order)
+        self.standing = None
+        if folded.state is not None:
+            assert folded.order is not None
+            assert folded.event_at is not None
+            self.standing = Standing(folded.state, folded.order, folded.event_at)
 
     def chain(self) -> list[Row]:
         """The rows in order."""
@@ -101,7 +112,7 @@ def _order(row: Row) -> str:
     return row.order
 
 
-def ended(row: Row, end: datetime) -> Row:
+def ended(row: Row, end: datetime | None) -> Row:
     """The row with another end of its validity."""
     return Row(
         key=row.key,
@@ -250,7 +261,7 @@ def test_a_fold_that_returns_no_state_is_at_fault() -> None:
         return None
 
     event = fact("e1", 1)
-    folded = fold(forget, KEY, Past(None, [], {}), [event])  # type: ignore[arg-type]
+    folded = fold(forget, KEY, Past(None), [event])  # type: ignore[arg-type]
     assert "returned None" in str(folded.faults[event.key])
     assert not folded.wrote
 
@@ -259,7 +270,7 @@ def test_folding_changes_nothing_that_it_was_given() -> None:
     """Pure: the same call again says the same."""
     shelf = shelf_of([fact("e1", 1, add=1), fact("e3", 3, add=1)])
     later = shelf.chain()[1:]
-    past = Past(shelf.standing, later, {later[0].event: shelf.known[later[0].event]})
+    past = Past(shelf.standing, shelf.kept(later[0].order))
     late = [fact("e2", 2, add=1)]
     one, other = (fold(apply_count, KEY, past, late) for _ in range(2))
     assert (one.new, one.rewritten, one.state) == (other.new, other.rewritten, other.state)

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.tree import Tree
 
+from pipeline.store import LedgerState
 from pipeline.tracing import Step, Trace, as_json, milliseconds, trace
 from workers.cli.context import (
     Exit,
@@ -143,6 +144,8 @@ _SIGNS = {
     "retrying": "[yellow]↻ retrying[/]",
     "dead": "[red]✗ dead letter[/]",
     "waiting": "[cyan]… waiting[/]",
+    "voided": "[yellow]✗ undone[/]",
+    "sending": "[yellow]… being done, or interrupted[/]",
 }
 
 
@@ -158,6 +161,10 @@ def _tree(found: Trace) -> Tree:
     if record.conflicts:
         about.append(f"[red]{record.conflicts} times with another content[/]")
     tree.add("  ".join(about))
+    if record.voided is not None:
+        reason = f": {cell(record.voided.reason)}" if record.voided.reason else ""
+        when, by = moment(record.voided.at), cell(record.voided.by)
+        tree.add(f"[bold yellow]undone[/] {when} by {by}{reason}")
     for step in found.steps:
         _branch(tree, step)
     if not found.steps:
@@ -183,7 +190,10 @@ def _branch(tree: Tree, step: Step) -> None:
             branch.add(f"  {cell(written)}")
         if run is not None:
             branch.add(f"[dim]worker {run.worker}  job {row.job}[/]")
-        if row.error is not None:
+        if row.outdated is not None:
+            by, since = cell(row.outdated.by), moment(row.outdated.at)
+            branch.add(f"[yellow]would be different now[/], since {by} ({since})")
+        if row.error is not None and row.state is not LedgerState.VOIDED:
             error = row.error
             branch.add(f"[red]{error['type']}: {cell(error['message'])}[/] (in {error['stage']})")
     for child in step.steps:

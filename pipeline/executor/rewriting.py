@@ -1,0 +1,97 @@
+"""Writing what folding came to: documents, temporal rows, and all that is derived from them.
+
+The same for events that come, late or not, and for events that are taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.declarations import Fold
+from pipeline.executor.healing import Case, Healer, Site
+from pipeline.executor.plan import Run
+from pipeline.folding import Folded
+from pipeline.store import EventRecord, LedgerState
+from pipeline.temporal import Row
+
+Document = dict[str, Any]
+
+
+def rewrite(
+    site: Site,
+    action: Fold,
+    changed: Sequence[Folded],
+    documents: Mapping[str, Document],
+    known: Mapping[str, EventRecord],
+    without: Sequence[str] = (),
+) -> Healer | None:
+    """Bring documents, temporal rows and contributions to what folding came to.
+
+    Args:
+        site: where and in which run.
+        action: the fold.
+        changed: what came of each document that has something to write.
+        documents: these documents as they stand, by key.
+        known: by key, the events of all rows that were read.
+        without: keys of the events that were taken out.
+
+    Returns:
+        What was corrected in derived documents; None where nothing had to be.
+
+    Raises:
+        UpdateError: a derived document can't be without what is to be taken off it.
+    """
+    table = site.tx.table(action.table)
+    table.replace(
+        [
+            _document(folded, site.run, documents.get(folded.key))
+            for folded in changed
+            if folded.order
+        ]
+    )
+    table.remove([folded.key for folded in changed if not folded.order])
+    site.tx.history(action.history).write(
+        new=[row for folded in changed for row in folded.new],
+        rewritten=[row for folded in changed for row in folded.rewritten],
+        removed=[row for folded in changed for row in folded.removed],
+        closed={row: end for folded in changed for row, end in folded.closed.items()},
+        stamp=site.run.stamp,
+    )
+    cases = [case for folded in changed for case in _cases(folded, known, without)]
+    if not cases:
+        return None
+    healer = Healer(site, action)
+    healer.heal(cases)
+    return healer
+
+
+def fence_of(document: Document | None) -> int:
+    """The fence under which the document was written last; 0 where there was none."""
+    return 0 if document is None else document["_sync"].get("fence", 0)
+
+
+def _cases(folded: Folded, known: Mapping[str, EventRecord], without: Sequence[str]) -> list[Case]:
+    """The rows whose change is another now, or is gone."""
+    if not folded.stood:
+        return []
+    cause = without[0] if without else next(iter(folded.wrote))
+    rows: dict[str, Row] = {row.event: row for row in folded.affected}
+    return [
+        Case(
+            known[event],
+            rows.get(event),
+            stood,
+            cause,
+            LedgerState.VOIDED if event in without else LedgerState.WAITING,
+        )
+        for event, stood in folded.stood.items()
+    ]
+
+
+def _document(folded: Folded, run: Run, stood: Document | None) -> Document:
+    sync: Document = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
+    fence = max(fence_of(stood), run.fence or 0)
+    if fence:
+        sync["fence"] = fence
+    return {"_id": folded.key, **(folded.state or {}), "_sync": sync}
