@@ -161,16 +161,20 @@ class Corrections:
         for key, correction in corrections.items():
             paths = correction.recompute
             if paths:
-                documents.recompute(key, self._recomputed(table, key, paths), paths)
+                total = contributed(self._tx, self._registry, table, key, paths)
+                documents.recompute(key, total, paths)
         documents.prune([key for key, c in corrections.items() if c.contributions < 0])
 
-    def _recomputed(self, table: str, key: str, paths: frozenset[str]) -> Update:
-        """What all contributions to the document come to, on these paths."""
-        total = Update.nothing()
-        for handler in self._registry.writers_of(table):
-            for wrote in self._tx.ledger.contributions(handler.name, key):
-                total |= wrote.only(paths)
-        return total
+
+def contributed(
+    tx: Records, registry: Registry, table: str, key: str, paths: frozenset[str]
+) -> Update:
+    """What all contributions to a document come to, on these paths."""
+    total = Update.nothing()
+    for handler in registry.writers_of(table):
+        for wrote in tx.ledger.contributions(handler.name, key):
+            total |= wrote.only(paths)
+    return total
 
 
 def _one_by_one(correction: _Correction, parts: Sequence[_Part]) -> dict[str, UpdateError]:

@@ -45,7 +45,7 @@ def rewrite(
     table = site.tx.table(action.table)
     table.replace(
         [
-            _document(folded, site.run, documents.get(folded.key))
+            document_of(folded, site.run, documents.get(folded.key))
             for folded in changed
             if folded.order
         ]
@@ -89,7 +89,8 @@ def _cases(folded: Folded, known: Mapping[str, EventRecord], without: Sequence[s
     ]
 
 
-def _document(folded: Folded, run: Run, stood: Document | None) -> Document:
+def document_of(folded: Folded, run: Run, stood: Document | None) -> Document:
+    """The document as it is to be written, under no lower fence than before."""
     sync: Document = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
     fence = max(fence_of(stood), run.fence or 0)
     if fence:

@@ -93,6 +93,11 @@ class History:
         found = _ORDER.search(id_)
         return id_[: found.start()] if found else id_
 
+    def remove(self, ids: Collection[str]) -> None:
+        """Remove these rows."""
+        if ids:
+            self._rows.delete_many({"_id": {"$in": list(ids)}}, session=self._session)
+
     def write(
         self,
         *,

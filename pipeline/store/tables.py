@@ -111,6 +111,16 @@ class MongoTable:
                 session=self._session,
             )
 
+    def mend(self, key: str, add: Document, put: Document, drop: Sequence[str]) -> None:
+        """Add to some fields of a document, put others, and drop others, by path.
+
+        Matches by `_id`. Race: in transactions the second writer fails and runs again.
+        """
+        change = {"$inc": add, "$set": put, "$unset": dict.fromkeys(drop, "")}
+        change = {operator: fields for operator, fields in change.items() if fields}
+        if change:
+            self._collection.update_one({"_id": key}, change, session=self._session)
+
     def recompute(self, key: str, total: Update, paths: Keys[str]) -> None:
         """Set these paths of one document to what `total` makes of nothing, or remove them.
 

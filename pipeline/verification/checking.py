@@ -59,11 +59,11 @@ def check(registry: Registry, stored: Stored, actions: Collection[Action]) -> Ch
     _check_ledger(registry, stored, actions, found)
     for action in actions:
         if isinstance(action, Fold):
-            for key, events in _by_key(stored, action).items():
+            for key, events in by_key(stored, action).items():
                 _check_document(registry, stored, action, key, events, found)
         elif isinstance(action, Commutative):
             _check_additions(registry, stored, action, found)
-    _add_up(registry, stored, found)
+    _add_up(registry, stored, actions, found)
     return found
 
 
@@ -77,7 +77,7 @@ def expected(stored: Stored, action: Fold, key: str, events: list[str]) -> Folde
     return fold(action, key, Past(None), applied)
 
 
-def _by_key(stored: Stored, action: Fold) -> Mapping[str, list[str]]:
+def by_key(stored: Stored, action: Fold) -> Mapping[str, list[str]]:
     """The events that are for each document, in their order."""
     found: dict[str, list[str]] = defaultdict(list)
     for event, key in stored.keys[action.name].items():
@@ -117,9 +117,12 @@ def _stands_alone(stored: Stored, handler: Handler, row: LedgerRow) -> bool:
     return not stored.is_led(handler, row.event)
 
 
-def _add_up(registry: Registry, stored: Stored, found: Checked) -> None:
+def _add_up(
+    registry: Registry, stored: Stored, actions: Collection[Action], found: Checked
+) -> None:
     """What the ledger says was added, right or wrong: derived documents should be its sum."""
-    tables = {h.name: h.table for h in registry if isinstance(h, Observer | Commutative)}
+    writers = [one for action in actions for one in (action, *registry.observers_below(action))]
+    tables = {h.name: h.table for h in writers if isinstance(h, Observer | Commutative)}
     for row in stored.ledger.values():
         if row.key is not None and row.handler in tables and row.state in WITH_EFFECT:
             identity = found.identities.get(row.id)
@@ -138,8 +141,8 @@ def _check_document(
         found.findings.append(Unknown(action.table, key, why[:1000]))
         return
     differences = [
-        *_document_differences(action, key, folded, stored.documents[action.table].get(key)),
-        *_row_differences(action, folded.new, stored.rows[action.history].get(key, ())),
+        *document_differences(action, key, folded, stored.documents[action.table].get(key)),
+        *row_differences(action, folded.new, stored.rows[action.history].get(key, ())),
     ]
     _tell(found, stored, action, events, differences)
     for observer in registry.observers_below(action):
@@ -147,9 +150,10 @@ def _check_document(
             _check_contribution(stored, observer, row, found)
 
 
-def _document_differences(
+def document_differences(
     action: Fold, key: str, folded: Folded, actual: Document | None
 ) -> Iterator[Difference]:
+    """In what a fold's document is not what folding came to."""
     if folded.state is None:
         if actual is not None:
             yield Difference(action.table, key, Kind.UNEXPECTED)
@@ -162,9 +166,10 @@ def _document_differences(
         yield from _unlike(action.table, document, actual)
 
 
-def _row_differences(
+def row_differences(
     action: Fold, rows: list[Row], stored: Sequence[Document]
 ) -> Iterator[Difference]:
+    """In what the temporal rows of a document are not what folding came to."""
     actual = {row["_id"]: row for row in stored}
     for row in rows:
         there = actual.pop(row.id, None)

@@ -26,6 +26,7 @@ from pipeline.store import Batch, Outdated, Records, Store
 from pipeline.store.batches import RunRecord
 from pipeline.store.verifications import ASKED_FOR, KEPT, MOST_FINDINGS, Unit, Verification
 from pipeline.verification.findings import Finding, Unknown
+from pipeline.verification.repairing import Repairer
 from pipeline.verification.stored import of_entities
 from pipeline.verification.sums import Sum
 from pipeline.verification.units import (
@@ -83,6 +84,7 @@ class Verifier:
         self._settings = settings
         self._worker = worker
         self._busy = busy
+        self._repairer = Repairer(store, registry, clock, settings)
 
     def begin(
         self, part: Part | None = None, *, repairs: bool = False, kind: str = ASKED_FOR
@@ -178,10 +180,13 @@ class Verifier:
             step = self._step(verification, unit)
         except SnapshotGone as gone:
             step = Step(unit.after, done=True, findings=[Unknown(unit.about, unit.id, str(gone))])
+        again: list[Batch] = []
+        if verification.repairs:
+            step.counts["repaired"], again = self._repairer.before_step(unit, step)
         following = self._store.transact(lambda tx: self._note(tx, verification, unit, step, batch))
         if step.done and following == [] and verification.kept is not None:
             self._end(verification)
-        return (True, []) if following is None else (step.done, following)
+        return (True, again) if following is None else (step.done, [*again, *following])
 
     def _end(self, verification: Verification) -> None:
         """Let MongoDB keep history for as long as before, if that was the last unit."""
@@ -211,8 +216,12 @@ class Verifier:
     ) -> list[Batch] | None:
         """Keep what the step came to, and what follows from it, in one transaction."""
         kept = tx.verifications
+        counts = step.tally()
+        if verification.repairs:
+            mended = self._repairer.within_step(tx, unit, step)
+            counts["repaired"] = counts.get("repaired", 0) + mended
         try:
-            kept.advance(unit, step.after, done=step.done, counts=step.tally())
+            kept.advance(unit, step.after, done=step.done, counts=counts)
         except Outdated:
             return None  # another worker was faster with the same step, and goes on
         room = max(0, MOST_FINDINGS - found_by(unit))

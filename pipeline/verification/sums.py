@@ -67,6 +67,10 @@ class Sum:
             if len(known) < CREATED_IN_WAYS and not any(same(value, one) for one in known):
                 known.append(value)
 
+    def creating(self) -> Update:
+        """The update that makes the document of nothing."""
+        return self.total | set_on_insert({path: vs[0] for path, vs in self.created.items()})
+
     def document(self, key: str, actual: Document | None) -> Document:
         """The document as it should be; created as the actual one was, if that may be."""
         created = {

@@ -16,9 +16,10 @@ from pipeline.event import Event
 from pipeline.registry import Registry
 from pipeline.replay import Difference, Kind
 from pipeline.slots import Part
-from pipeline.store import Records
+from pipeline.store import EventRecord, Records
 from pipeline.store.events import Entity
 from pipeline.store.verifications import Unit
+from pipeline.tables import Document
 from pipeline.verification.checking import Checked, check
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.stored import of_entities, read
@@ -48,7 +49,9 @@ class Step:
         findings: what is wrong, or can't be told.
         counts: what was looked at.
         sums: what was added up on the way.
-        wrong: events of entities, and derived documents, that a repair would put right.
+        wrong: events of the entities that a repair would put right.
+        mending: by id, derived documents that a repair would put right, with what they should
+            be and what they are.
     """
 
     after: Any
@@ -57,6 +60,7 @@ class Step:
     counts: Counter[str] = field(default_factory=Counter)
     sums: Sums = field(default_factory=Sums)
     wrong: set[str] = field(default_factory=set)
+    mending: dict[str, tuple[Sum, Document | None]] = field(default_factory=dict)
 
     def tally(self) -> dict[str, int]:
         """The counts, those of the findings among them."""
@@ -81,9 +85,7 @@ def shared(records: Records, registry: Registry, unit: Unit) -> Step:
     fold = registry.handler(unit.about)
     if not isinstance(fold, Fold):
         raise TypeError(f"{unit.about} is no fold")
-    found = records.events.matching(
-        lambda kind: fold in registry.actions_for(kind), limit=MOST_IN_ONE + 1
-    )
+    found = events_of_fold(records, registry, fold)
     if len(found) > MOST_IN_ONE:
         why = f"its documents are made of more than {MOST_IN_ONE:,} events of many entities"
         return Step(None, done=True, findings=[Unknown(fold.table, "all", why)])
@@ -92,6 +94,13 @@ def shared(records: Records, registry: Registry, unit: Unit) -> Step:
     known = set(stored.keys[fold.name].values())
     step.findings += _strays(records, fold, known.__contains__)
     return step
+
+
+def events_of_fold(records: Records, registry: Registry, fold: Fold) -> dict[str, EventRecord]:
+    """The events that go to a fold, up to one more than can be looked at together."""
+    return records.events.matching(
+        lambda kind: fold in registry.actions_for(kind), limit=MOST_IN_ONE + 1
+    )
 
 
 def _step(checked: Checked, *, after: Any, done: bool) -> Step:
@@ -122,7 +131,7 @@ def derived(
             step.findings += found
             step.counts["documents"] += key in documents
             if any(isinstance(finding, Difference) for finding in found):
-                step.wrong.add(key)
+                step.mending[key] = totals.get(key, Sum()), documents.get(key)
     return step
 
 
@@ -138,7 +147,7 @@ def strays(records: Records, registry: Registry, unit: Unit, present: Callable[[
     step = Step(None, done=True)
     tables = (fold.table, fold.history)
     if any(records.table(name).count() != present(name) for name in tables):
-        step.findings += _strays(records, fold, lambda key: _leads_to(records, registry, fold, key))
+        step.findings += _strays(records, fold, lambda key: leads_to(records, registry, fold, key))
     return step
 
 
@@ -160,7 +169,7 @@ def _strays(records: Records, fold: Fold, known: Callable[[str], bool]) -> list[
     return found
 
 
-def _leads_to(records: Records, registry: Registry, fold: Fold, key: str) -> bool:
+def leads_to(records: Records, registry: Registry, fold: Fold, key: str) -> bool:
     """Whether some event of the entity that the key names is for this document."""
     entity = fold.key.entity_of(key)
     if entity is None:
@@ -180,7 +189,7 @@ def _is_for(event: Event, fold: Fold, key: str) -> bool:
 
 def _odd(records: Records, table: str) -> Iterable[Finding]:
     odd = records.table(table).oddly_named(ODD)
-    return [Difference(table, repr(id_), Kind.UNEXPECTED) for id_ in odd]
+    return [Difference(table, id_, Kind.UNEXPECTED) for id_ in odd]
 
 
 def derived_tables(registry: Registry) -> list[str]:

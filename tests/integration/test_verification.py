@@ -1,10 +1,8 @@
 """Verification finds what was corrupted, all of it and nothing else."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -17,83 +15,22 @@ from pipeline.slots import Part
 from pipeline.verification import Unknown
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, broken, count_page
-from tests.integration.verifying import Verifying, documents, story
+from tests.integration.verifying import Verifying, plant, story, told
 
 
 @pytest.fixture
 def pipeline(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Verifying]:
     """Give a pipeline in which a story has happened, late events, retries and deaths in it."""
     broken.clear()
-    pipeline = Verifying(mongo, database.name, max_attempts=2)
-    events = story(1, 400)
-    broken.update({("owners.count", "e7"), ("tenants.count", "e9"), ("pages.count", "e3")})
-    for start in range(0, len(events), 40):
-        batch = events[start : start + 40]
-        random.Random(start).shuffle(batch)
-        pipeline.process(*batch)
-    broken.discard(("tenants.count", "e9"))
-    while pipeline.retry():
-        pass
-    yield pipeline
+    yield told(Verifying(mongo, database.name, max_attempts=2))
     broken.clear()
 
 
 def test_what_happened_in_order_and_out_of_it_is_found_right(pipeline: Verifying) -> None:
     """Late events, retries, events that were given up: all is as it should be."""
     assert pipeline.verify() == []
-    counts = sum((unit.counts.get("events", 0) for unit in pipeline.newest()[1]), 0)
+    counts = sum((unit.counts.get("events", 0) for unit in pipeline.asked_for()), 0)
     assert counts == 400
-
-
-def corrupt(document: Document, draw: random.Random) -> Document:
-    """The document with one of its values changed, or one removed or added."""
-    changed = dict(document)
-    names = [name for name in document if name not in ("_id", "_sync")]
-    name = draw.choice(names)
-    way = draw.randrange(3)
-    if way == 0:
-        changed[f"{name}_not_there"] = 1
-    elif way == 1:
-        del changed[name]
-    else:
-        changed[name] = _other(changed[name])
-    return changed
-
-
-def _other(value: Any) -> Any:
-    if isinstance(value, bool) or value is None:
-        return "corrupt"
-    if isinstance(value, int | float):
-        return value + 7
-    if isinstance(value, list):
-        return [*value, "corrupt"]
-    if isinstance(value, dict):
-        return {**value, "corrupt": 7}
-    return f"corrupt {value}"
-
-
-def plant(pipeline: Verifying, seed: int, count: int) -> set[tuple[str, str]]:
-    """Corrupt so many documents of any tables; which."""
-    draw = random.Random(seed)
-    chosen = draw.sample(list(documents(pipeline)), count)
-    planted = set()
-    for table, document in chosen:
-        collection = pipeline.store.database[table]
-        way = draw.random()
-        if way < 0.2:
-            collection.delete_one({"_id": document["_id"]})
-        else:
-            changed = corrupt(document, draw)
-            if pipeline_holds_equal(document, changed):
-                continue
-            collection.replace_one({"_id": document["_id"]}, changed)
-        planted.add((table, document["_id"]))
-    return planted
-
-
-def pipeline_holds_equal(one: Document, other: Document) -> bool:
-    """Whether a counter at zero was removed, which is none too."""
-    return {k: v for k, v in one.items() if v != 0} == {k: v for k, v in other.items() if v != 0}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -119,7 +56,7 @@ def test_documents_that_no_event_leads_to_are_found(pipeline: Verifying) -> None
         ("tickets_changes", "acme:T1|2024-01-01T00:00:00.000~-~x@acme/desk"),
         ("tickets_changes", "acme:no|2024-01-01T00:00:00.000~-~x@acme/desk"),
         ("owner_totals", "acme:zoe"),
-        ("page_totals", "7"),
+        ("page_totals", 7),
     }
 
 
@@ -152,7 +89,7 @@ def test_what_still_waits_is_not_taken_for_wrong(pipeline: Verifying) -> None:
     """Its row comes with its turn."""
     pipeline.submit(fact("w1", entity_id="T1"), fact("w2", entity_id="new"))
     assert pipeline.verify() == []
-    assert sum(unit.counts.get("waiting", 0) for unit in pipeline.newest()[1]) == 2
+    assert sum(unit.counts.get("waiting", 0) for unit in pipeline.asked_for()) == 2
     pipeline.run(pipeline.waiting.popleft())
     assert pipeline.verify() == []
     report = pipeline.look_at("acme", "new")

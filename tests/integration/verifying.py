@@ -6,12 +6,14 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from pipeline.declarations import Lane
 from pipeline.event import Event
 from pipeline.slots import Part
 from pipeline.store.verifications import ASKED_FOR, Unit
 from pipeline.verification import EntityReport, Finding, Verifier, finding_of, verify_entity
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
+from tests.integration.sample_handlers import broken
 
 STATUSES = ("open", "waiting", "done")
 
@@ -29,7 +31,8 @@ class Verifying(Harness):
         """Verify everything, or a part; what was found."""
         name, waiting = self.verifier.begin(part, repairs=repairs)
         while waiting:
-            waiting += self.verifier.run(waiting.pop(0))
+            for batch in self.verifier.run(waiting.pop(0)):
+                (waiting if batch.lane == Lane.REPAIR else self.waiting).append(batch)
         return self.found(name)
 
     def look_at(self, tenant: str, entity_id: str) -> EntityReport:
@@ -41,10 +44,10 @@ class Verifying(Harness):
         kept = self.store.records.verifications
         return [finding_of(doc) for doc in kept.findings(name, limit=10_000)]
 
-    def newest(self) -> tuple[str, list[Unit]]:
-        """The last verification, and its units."""
-        name = self.store.records.verifications.newest(1, ASKED_FOR)[0].id
-        return name, self.store.records.verifications.units(name)
+    def asked_for(self) -> list[Unit]:
+        """The units of the last verification."""
+        kept = self.store.records.verifications
+        return kept.units(kept.newest(1, ASKED_FOR)[0].id)
 
 
 def story(seed: int, count: int) -> list[Event]:
@@ -75,3 +78,68 @@ def documents(harness: Harness) -> Iterator[tuple[str, Document]]:
     for table in harness.registry.tables():
         for document in harness.store.scan(table):
             yield table, document
+
+
+def told(pipeline: Verifying) -> Verifying:
+    """The pipeline after a story, with late events, retries and events that were given up."""
+    events = story(1, 400)
+    broken.update({("owners.count", "e7"), ("tenants.count", "e9"), ("pages.count", "e3")})
+    for start in range(0, len(events), 40):
+        batch = events[start : start + 40]
+        random.Random(start).shuffle(batch)
+        pipeline.process(*batch)
+    broken.discard(("tenants.count", "e9"))
+    while pipeline.retry():
+        pass
+    return pipeline
+
+
+def corrupt(document: Document, draw: random.Random) -> Document:
+    """The document with one of its values changed, or one removed or added."""
+    changed = dict(document)
+    names = [name for name in document if name not in ("_id", "_sync")]
+    name = draw.choice(names)
+    way = draw.randrange(3)
+    if way == 0:
+        changed[f"{name}_not_there"] = 1
+    elif way == 1:
+        del changed[name]
+    else:
+        changed[name] = _other(changed[name])
+    return changed
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return "corrupt"
+    if isinstance(value, int | float):
+        return value + 7
+    if isinstance(value, list):
+        return [*value, "corrupt"]
+    if isinstance(value, dict):
+        return {**value, "corrupt": 7}
+    return f"corrupt {value}"
+
+
+def plant(pipeline: Verifying, seed: int, count: int) -> set[tuple[str, str]]:
+    """Corrupt so many documents of any tables; which."""
+    draw = random.Random(seed)
+    chosen = draw.sample(list(documents(pipeline)), count)
+    planted = set()
+    for table, document in chosen:
+        collection = pipeline.store.database[table]
+        way = draw.random()
+        if way < 0.2:
+            collection.delete_one({"_id": document["_id"]})
+        else:
+            changed = corrupt(document, draw)
+            if _equal(document, changed):
+                continue
+            collection.replace_one({"_id": document["_id"]}, changed)
+        planted.add((table, document["_id"]))
+    return planted
+
+
+def _equal(one: Document, other: Document) -> bool:
+    """Whether a counter at zero was removed, which is none too."""
+    return {k: v for k, v in one.items() if v != 0} == {k: v for k, v in other.items() if v != 0}

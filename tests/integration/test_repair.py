@@ -1,0 +1,185 @@
+"""Repair brings back what was corrupted, and a look afterwards finds nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from pipeline import Change, Event, State, Update, action, inc, observer
+from pipeline.replay import compare, replay
+from pipeline.slots import Part
+from tests.facts import Document, fact
+from tests.integration.sample_handlers import broken
+from tests.integration.verifying import Verifying, plant, story, told
+
+
+@pytest.fixture
+def pipeline(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Verifying]:
+    """Give a pipeline in which a story has happened."""
+    broken.clear()
+    yield told(Verifying(mongo, database.name, max_attempts=2))
+    broken.clear()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_corrupted_is_as_it_was_before(pipeline: Verifying, seed: int) -> None:
+    """Documents of folds, temporal rows, derived documents; nothing else is touched."""
+    before = pipeline.domain()
+    planted = plant(pipeline, seed, 60)
+    found = pipeline.verify(repairs=True)
+    assert {(one.table, one.id) for one in found} == planted
+    assert sum(unit.counts.get("repaired", 0) for unit in pipeline.asked_for()) > 0
+    assert pipeline.verify() == []
+    assert pipeline.domain() == before
+
+
+def test_documents_that_no_event_leads_to_are_removed(pipeline: Verifying) -> None:
+    """Whatever their ids are."""
+    before = pipeline.domain()
+    database = pipeline.store.database
+    sync = {"order": "2024", "event_at": pipeline.clock.now()}
+    database.tickets.insert_one({"_id": "acme:nobody", "status": "new", "_sync": sync})
+    database.tickets_changes.insert_one({"_id": "acme:T1|2024-01-01T00:00:00.000~-~x@acme/desk"})
+    database.tickets_changes.insert_one({"_id": "acme:no|2024-01-01T00:00:00.000~-~x@acme/desk"})
+    database.owner_totals.insert_one({"_id": "acme:zoe", "_sync": {"contributions": 1}})
+    database.tickets.insert_one({"_id": 7})
+    assert len(pipeline.verify(repairs=True)) == 5
+    assert pipeline.domain() == before
+
+
+def test_a_part_is_put_right_and_the_others_are_not(pipeline: Verifying) -> None:
+    """`verify --hash` with `--mode update`."""
+    plant(pipeline, 5, 60)
+    pipeline.verify(Part(0, 2), repairs=True)
+    assert pipeline.verify(Part(0, 2)) == []
+    assert pipeline.verify(Part(1, 2)) != []
+
+
+def test_lost_work_is_taken_up_again(pipeline: Verifying) -> None:
+    """An action that no batch stands for, and an observer without its row."""
+    late, seen = fact("lost", 1000, entity_id="T1"), fact("seen", 1001, entity_id="T2", owner="cid")
+    pipeline.process(seen)
+    pipeline.submit(late)
+    pipeline.waiting.clear()
+    database = pipeline.store.database
+    database.batches.delete_many({"events": late.key})
+    database.ledger.delete_one({"_id": f"{seen.key}|tenants.count"})
+    pipeline.verify(repairs=True)
+    pipeline.drain()
+    assert set(pipeline.states(late).values()) == {"done", "skipped"}
+    assert pipeline.states(seen)["tenants.count"] in ("done", "skipped")
+    assert pipeline.verify() == []
+
+
+def test_what_a_handler_has_contributed_wrongly_is_corrected(pipeline: Verifying) -> None:
+    """In the ledger and in the document, also where it takes no minus."""
+    database = pipeline.store.database
+    row = database.ledger.find_one({"_id": {"$regex": "owners.count$"}, "key": {"$ne": None}})
+    assert row is not None
+    before = pipeline.domain()
+    wrote = [
+        [op, path, 10**6 if path in ("points", "most") else value]
+        for op, path, value in row["wrote"]
+    ]
+    points = next(value for _, path, value in row["wrote"] if path == "points")
+    database.ledger.update_one({"_id": row["_id"]}, {"$set": {"wrote": wrote}})
+    change = {"$inc": {"points": 10**6 - points}, "$max": {"most": 10**6}}
+    database.owner_totals.update_one({"_id": row["key"]}, change)
+    found = pipeline.verify(repairs=True)
+    assert [(one.table, one.id) for one in found] == [("ledger", row["_id"])]
+    assert pipeline.domain() == before
+    assert pipeline.verify() == []
+
+
+def test_what_is_written_meanwhile_is_kept(
+    pipeline: Verifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two steps others go on writing to the same documents, late events too."""
+    more = iter(story(2, 200))
+    sent: list[Event] = []
+
+    def busy() -> bool:
+        some = [e.model_copy(update={"event_id": f"m{e.event_id}"}) for e in islice(more, 10)]
+        sent.extend(some)
+        pipeline.process(*some)
+        return False
+
+    # Totals, to which everybody adds while they are put right.
+    for table, key, path in (
+        ("tenant_totals", "acme", "tickets"),
+        ("owner_totals", "acme:ann", "points"),
+        ("owner_totals", "beta:bob", "most"),
+    ):
+        pipeline.store.database[table].update_one({"_id": key}, {"$inc": {path: 1000}})
+    monkeypatch.setattr(pipeline.verifier, "_busy", busy)
+    monkeypatch.setattr("pipeline.verification.units.STEP_EVENTS", 20)
+    monkeypatch.setattr("pipeline.verification.units.STEP_DOCUMENTS", 2)
+    monkeypatch.setattr("pipeline.verification.passes.STEP_DOCUMENTS", 2)
+    assert len(pipeline.verify(repairs=True)) == 3
+    monkeypatch.undo()
+    pipeline.drain()
+    assert len(sent) > 100
+    assert pipeline.verify() == []
+
+
+class Room(State):
+    """How often it was booked."""
+
+    booked: int = 0
+
+
+@action("rooms.book", on="room.booked", table="rooms", key="{tenant}:{payload.room}")
+def book_room(state: Room | None, _event: Event) -> Room:
+    """A room is no entity of its own: several entities' events are about it."""
+    return (state or Room()).replace(booked=(state or Room()).booked + 1)
+
+
+@observer("rooms.total", after=book_room, table="room_totals", key="{tenant}")
+def total_rooms(change: Change[Room], _event: Event) -> Update:
+    """How many bookings, and of how many rooms."""
+    return inc(bookings=1, rooms=int(change.before is None))
+
+
+def test_documents_of_several_entities_are_verified_and_put_right_too(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """They can't be split by entity, so they are looked at all together."""
+    pipeline = Verifying(mongo, database.name, handlers=[book_room, total_rooms])
+    events = [
+        fact(f"e{n}", n, type="room.booked", entity_id=f"guest{n % 7}", room=f"R{n % 3}")
+        for n in range(40)
+    ]
+    pipeline.process(*events)
+    assert pipeline.verify() == []
+    before = pipeline.domain()
+    database.rooms.update_one({"_id": "acme:R1"}, {"$set": {"booked": 7}})
+    database.rooms.insert_one({"_id": "acme:R9", "booked": 1})
+    database.rooms_changes.delete_one({"key": "acme:R2"})
+    database.room_totals.update_one({}, {"$set": {"bookings": 1}})
+    assert len(pipeline.verify(repairs=True)) == 4
+    assert pipeline.verify() == []
+    assert pipeline.domain() == before
+
+
+def test_the_repaired_tables_equal_a_sequential_run(pipeline: Verifying) -> None:
+    """The oracle, which shares nothing with verification, agrees."""
+    plant(pipeline, 8, 40)
+    pipeline.verify(repairs=True)
+    actual = {name: pipeline.store.scan(name) for name in pipeline.registry.tables()}
+    # What was told to fail while the story happened fails here as well.
+    assert compare(replay(pipeline.registry, story(1, 400)), actual).equal
+
+
+def test_a_newer_version_of_a_handler_takes_over_with_an_update(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """What can't be told is left alone; that is for a replay of all that is wanted anew."""
+    pipeline = Verifying(mongo, database.name, handlers=[book_room, total_rooms])
+    pipeline.process(fact("e1", type="room.booked", room="R1"))
+    newer = replace(total_rooms, version=2, function=lambda _change, _event: inc(bookings=2))
+    later = Verifying(mongo, database.name, handlers=[book_room, newer])
+    later.verify(repairs=True)
+    assert later.document("room_totals", "acme")["bookings"] == 1
