@@ -7,6 +7,7 @@ everything, in units that all workers share.
 from pipeline.verification.entity import EntityReport, verify_entity
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.passes import HANDLER, Verifier, finding_of
+from pipeline.verification.repairing import Repairer
 from pipeline.verification.report import Report, in_words, report_of, report_of_entity
 from pipeline.verification.sampling import Drift, Sampler
 
@@ -15,6 +16,7 @@ __all__ = [
     "Drift",
     "EntityReport",
     "Finding",
+    "Repairer",
     "Report",
     "Sampler",
     "Unknown",

@@ -15,6 +15,7 @@ from pipeline.replay import Difference, Kind
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, Records, Store
 from pipeline.store.verifications import Unit
+from pipeline.verification.entity import look_at
 from pipeline.verification.mending import mend
 from pipeline.verification.rebuilding import rebuild
 from pipeline.verification.stored import of_entities
@@ -48,6 +49,31 @@ class Repairer:
         """
         load = partial(_events_of, tenant=tenant, entity_id=entity_id)
         return self._put_right(load, of_entities(self._registry))
+
+    def entity_and_derived(self, tenant: str, entity_id: str) -> tuple[int, list[Batch]]:
+        """Put one entity right, and all derived documents that it counts in.
+
+        Returns:
+            How many documents were put right, and batches to enqueue.
+
+        Raises:
+            NotFound: the entity has no events.
+            Unavailable: MongoDB did not answer in time.
+        """
+
+        def attempt(tx: Records) -> int:
+            now, mended = self._clock.now(), 0
+            run = Run(JOB, {}, now, now)
+            for table, key, total, seen in look_at(tx, self._registry, tenant, entity_id)[1]:
+                mended += mend(
+                    tx, self._registry, run, table=table, key=key, total=total, seen=seen
+                )
+            return mended
+
+        with self._store.reading() as records:
+            wrong = bool(look_at(records, self._registry, tenant, entity_id)[0].wrong)
+        following = self.entity(tenant, entity_id) if wrong else []
+        return wrong + self._store.transact(attempt), following
 
     def before_step(self, unit: Unit, step: Step) -> tuple[int, list[Batch]]:
         """Put right what a step has found wrong of entities, before it is noted.

@@ -110,15 +110,15 @@ def report_of(store: Store, name: str, *, limit: int) -> Report:
     )
 
 
-def report_of_entity(found: EntityReport, *, repaired: int = 0, limit: int) -> Report:
-    """The same of a look at one entity."""
+def report_of_entity(found: EntityReport, *, repaired: int | None = None, limit: int) -> Report:
+    """The same of a look at one entity; None repaired where nothing was to be."""
     name = f"{found.tenant}:{found.entity_id}"
     wrong = [finding for finding in found.findings if not isinstance(finding, Unknown)]
     return Report(
         name=name,
         scope=name,
         as_of=found.at,
-        repairs=bool(repaired),
+        repairs=repaired is not None,
         begun_at=found.at,
         ended_at=found.at,
         units=(1, 1),
@@ -127,7 +127,7 @@ def report_of_entity(found: EntityReport, *, repaired: int = 0, limit: int) -> R
         waiting=found.waiting,
         wrong=counted(wrong),
         unknown=len(found.findings) - len(wrong),
-        repaired=repaired,
+        repaired=repaired or 0,
         findings=found.findings[:limit],
     )
 

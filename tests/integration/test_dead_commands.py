@@ -5,18 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
-import typer
 from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
-from structlog.testing import capture_logs
-from typer.testing import CliRunner, Result
 
 from pipeline.event import Event
 from tests.facts import Document, fact
+from tests.integration.command_line import CommandLine, find_servers
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import broken
 from workers.cli import dead, events, tables
@@ -25,44 +22,13 @@ from workers.cli.context import Exit
 HOUR = timedelta(hours=1)
 
 
-class CommandLine:
-    """The commands within this process."""
-
-    def __init__(self) -> None:
-        self._app = typer.Typer()
-        for module in (dead, events, tables):
-            module.register(self._app)
-
-    def __call__(self, *arguments: str, said: str = "") -> Result:
-        """Run one command; `said` is what the person types."""
-        with capture_logs():
-            # The real command line sends them elsewhere; see the test of the process.
-            return CliRunner().invoke(self._app, arguments, input=said)
-
-    def text(self, *arguments: str, said: str = "") -> str:
-        """What one command that succeeds prints, in single spaces."""
-        done = self(*arguments, said=said)
-        assert done.exit_code == Exit.OK, done.output
-        return " ".join(done.output.split())
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and read what it printed."""
-        done = self(*arguments, "--json")
-        assert done.exit_code == Exit.OK, done.output
-        return json.loads(done.stdout)
-
-
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
 ) -> CommandLine:
     """Give the command line on real servers."""
-    monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
-    monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
-    monkeypatch.setenv("PIPELINE_DATABASE", database.name)
-    monkeypatch.setenv("PIPELINE_HANDLERS", "tests.integration.sample_handlers")
-    monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine()
+    find_servers(monkeypatch, mongo_url, redis_url, database.name)
+    return CommandLine(dead, events, tables)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def pipeline(mongo: MongoClient[Document], database: Database[Document]) -> Iter
 def test_what_was_corrupted_is_as_it_was_before(pipeline: Verifying, seed: int) -> None:
     """Documents of folds, temporal rows, derived documents; nothing else is touched."""
     before = pipeline.domain()
-    planted = plant(pipeline, seed, 60)
+    planted = plant(pipeline, seed, 40)
     found = pipeline.verify(repairs=True)
     assert {(one.table, one.id) for one in found} == planted
     assert sum(unit.counts.get("repaired", 0) for unit in pipeline.asked_for()) > 0
@@ -52,7 +52,7 @@ def test_documents_that_no_event_leads_to_are_removed(pipeline: Verifying) -> No
 
 def test_a_part_is_put_right_and_the_others_are_not(pipeline: Verifying) -> None:
     """`verify --hash` with `--mode update`."""
-    plant(pipeline, 5, 60)
+    plant(pipeline, 5, 40)
     pipeline.verify(Part(0, 2), repairs=True)
     assert pipeline.verify(Part(0, 2)) == []
     assert pipeline.verify(Part(1, 2)) != []
@@ -170,7 +170,7 @@ def test_the_repaired_tables_equal_a_sequential_run(pipeline: Verifying) -> None
     pipeline.verify(repairs=True)
     actual = {name: pipeline.store.scan(name) for name in pipeline.registry.tables()}
     # What was told to fail while the story happened fails here as well.
-    assert compare(replay(pipeline.registry, story(1, 400)), actual).equal
+    assert compare(replay(pipeline.registry, story(1, 200)), actual).equal
 
 
 def test_a_newer_version_of_a_handler_takes_over_with_an_update(

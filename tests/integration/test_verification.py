@@ -30,13 +30,13 @@ def test_what_happened_in_order_and_out_of_it_is_found_right(pipeline: Verifying
     """Late events, retries, events that were given up: all is as it should be."""
     assert pipeline.verify() == []
     counts = sum((unit.counts.get("events", 0) for unit in pipeline.asked_for()), 0)
-    assert counts == 400
+    assert counts == 200
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_corrupted_is_found_and_nothing_else(pipeline: Verifying, seed: int) -> None:
     """Documents of folds, temporal rows and derived documents, changed and removed."""
-    planted = plant(pipeline, seed, 60)
+    planted = plant(pipeline, seed, 40)
     assert {(found.table, found.id) for found in pipeline.verify()} == planted
 
 
@@ -62,7 +62,7 @@ def test_documents_that_no_event_leads_to_are_found(pipeline: Verifying) -> None
 
 def test_the_parts_find_together_what_a_whole_pass_finds(pipeline: Verifying) -> None:
     """But for derived tables, to which entities of other parts contribute."""
-    planted = plant(pipeline, 11, 60)
+    planted = plant(pipeline, 11, 40)
     of_entities = {one for one in planted if one[0].startswith(("tickets", "labels"))}
     found = [pipeline.verify(Part(number, 5)) for number in range(5)]
     assert {(one.table, one.id) for some in found for one in some} == of_entities
@@ -112,7 +112,7 @@ def test_what_is_written_meanwhile_is_not_taken_for_wrong(
     monkeypatch.setattr("pipeline.verification.units.STEP_DOCUMENTS", 3)
     monkeypatch.setattr("pipeline.verification.passes.STEP_DOCUMENTS", 3)
     assert pipeline.verify() == []
-    assert pipeline.store.records.events.count() > 600
+    assert pipeline.store.records.events.count() > 300
 
 
 def test_a_step_that_is_done_twice_counts_once(pipeline: Verifying) -> None:

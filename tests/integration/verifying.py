@@ -82,7 +82,7 @@ def documents(harness: Harness) -> Iterator[tuple[str, Document]]:
 
 def told(pipeline: Verifying) -> Verifying:
     """The pipeline after a story, with late events, retries and events that were given up."""
-    events = story(1, 400)
+    events = story(1, 200)
     broken.update({("owners.count", "e7"), ("tenants.count", "e9"), ("pages.count", "e3")})
     for start in range(0, len(events), 40):
         batch = events[start : start + 40]

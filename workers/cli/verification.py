@@ -17,6 +17,7 @@ from pipeline.store import Batch
 from pipeline.verification import (
     HANDLER,
     Finding,
+    Repairer,
     Report,
     Unknown,
     report_of,
@@ -74,7 +75,7 @@ def replay(
     Exit status: 0 all is right or was put right, 1 something is wrong, 3 something can't be told.
     """
     with opened(settings()) as app:
-        _finish(_look_at(app, entity, limit), mode, as_json=as_json)
+        _finish(_look_at(app, entity, mode, limit), mode, as_json=as_json)
 
 
 def verify(  # noqa: PLR0913 - a command names all its options
@@ -111,7 +112,7 @@ def verify(  # noqa: PLR0913 - a command names all its options
         )
     with opened(settings()) as app:
         if entity is not None:
-            _finish(_look_at(app, entity, limit), mode, as_json=as_json)
+            _finish(_look_at(app, entity, mode, limit), mode, as_json=as_json)
             return
         name = resume or _begin(app, None if part is None else Part.parse(part), mode)
         if wait:
@@ -119,13 +120,17 @@ def verify(  # noqa: PLR0913 - a command names all its options
         _finish(report_of(app.store, name, limit=limit), mode, as_json=as_json)
 
 
-def _look_at(app: Application, entity: str, limit: int) -> Report:
+def _look_at(app: Application, entity: str, mode: Mode, limit: int) -> Report:
     tenant, colon, entity_id = entity.partition(":")
     if not (tenant and colon and entity_id):
         fail(f"{entity!r} names no entity; write TENANT:ID", Exit.USAGE)
-    return report_of_entity(
-        verify_entity(app.store, app.registry, tenant, entity_id, app.clock.now()), limit=limit
-    )
+    found = verify_entity(app.store, app.registry, tenant, entity_id, app.clock.now())
+    if mode is not Mode.UPDATE:
+        return report_of_entity(found, limit=limit)
+    repairer = Repairer(app.store, app.registry, app.clock, app.settings)
+    repaired, following = repairer.entity_and_derived(tenant, entity_id)
+    app.queue.enqueue(following)
+    return report_of_entity(found, repaired=repaired, limit=limit)
 
 
 def _begin(app: Application, part: Part | None, mode: Mode) -> str:
