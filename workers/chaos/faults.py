@@ -22,6 +22,8 @@ class Kind(StrEnum):
     KILL_PRIMARY = "kill -9 the MongoDB primary and start it again"
     STEP_DOWN = "make the MongoDB primary step down"
     FREEZE_PRIMARY = "stop the MongoDB primary until another is elected"
+    REDIS_GONE = "let Redis be gone for the time of an outage"
+    MONGODB_GONE = "let all of MongoDB be gone for the time of an outage"
 
 
 WEIGHTS: Final = {
@@ -37,10 +39,14 @@ WEIGHTS: Final = {
     Kind.KILL_PRIMARY: 1,
     Kind.FREEZE_PRIMARY: 1,
 }
-"""How often each strikes. Those of MongoDB stop everything for seconds, so they are few."""
+"""How often each strikes. Those of MongoDB stop everything for seconds, so they are few.
+
+Outages come once each, where they are asked for.
+"""
 
 SHORTEST: Final = 0.5
 LONGEST: Final = 3.0
+BETWEEN_OUTAGES: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,12 @@ class Fault:
     seconds: float
 
 
-def schedule(seed: int, seconds: float, every: float) -> list[Fault]:
+def schedule(seed: int, seconds: float, every: float, outage: float = 0.0) -> list[Fault]:
     """Faults for so many seconds, one in `every` seconds on average, at random moments.
 
     Each kind comes once before any comes by weight, so that a short run meets all of them.
+    With an outage, Redis and then MongoDB are gone for so many seconds, the first one when a
+    fifth of the time is over.
     """
     draw = random.Random(seed)
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
@@ -74,4 +82,10 @@ def schedule(seed: int, seconds: float, every: float) -> list[Fault]:
         kind = first.pop() if first else draw.choices(kinds, weights)[0]
         faults.append(Fault(at, kind, draw.random(), draw.uniform(SHORTEST, LONGEST)))
         at += draw.expovariate(1 / every)
+    if outage:
+        first_at = seconds / 5
+        second_at = first_at + outage + BETWEEN_OUTAGES
+        faults.append(Fault(first_at, Kind.REDIS_GONE, 0.0, outage))
+        faults.append(Fault(second_at, Kind.MONGODB_GONE, 0.0, outage))
+        faults.sort(key=lambda fault: fault.at)
     return faults

@@ -51,6 +51,7 @@ class Options:
         folder: for data and logs; should be empty.
         count: most events; 0 for as many as the time allows.
         every: a fault in so many seconds, on average.
+        outage: for so many seconds Redis, and later MongoDB, are gone altogether; 0 for never.
         workers: worker processes.
         late: share of events that come late.
         duplicates: share of events that are sent twice.
@@ -64,6 +65,7 @@ class Options:
     folder: Path
     count: int = 0
     every: float = 4.0
+    outage: float = 0.0
     workers: int = 2
     late: float = 0.1
     duplicates: float = 0.1
@@ -214,7 +216,7 @@ def _strike_while_sending(
     tick: Tick,
 ) -> None:
     """Inject faults at their moments until all is sent or the time is over."""
-    faults = schedule(options.seed, options.minutes * 60, options.every)
+    faults = schedule(options.seed, options.minutes * 60, options.every, options.outage)
     progress.phase = "sending under faults"
     started = time.monotonic()
     sender.start()

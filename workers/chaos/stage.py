@@ -66,6 +66,8 @@ class Stage:
             Kind.KILL_PRIMARY: self._kill_primary,
             Kind.STEP_DOWN: self._step_down,
             Kind.FREEZE_PRIMARY: self._freeze_primary,
+            Kind.REDIS_GONE: self._restart_redis,
+            Kind.MONGODB_GONE: self._lose_mongo,
         }
 
     def __enter__(self) -> Self:
@@ -235,6 +237,18 @@ class Stage:
             return False
         self._mongo.kill(primary)
         return self._hurting("mongo", fault.seconds, lambda: self._mongo.restart(primary))
+
+    def _lose_mongo(self, fault: Fault) -> bool:
+        if "mongo" in self._hurt:
+            return False
+        for member in self._mongo.members:
+            self._mongo.kill(member)
+
+        def recover() -> None:
+            for member in self._mongo.members:
+                self._mongo.restart(member)
+
+        return self._hurting("mongo", fault.seconds, recover)
 
     def _step_down(self, fault: Fault) -> bool:
         primary = None if "mongo" in self._hurt else self._mongo.primary

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(chaos, name="chaos")
 
 
-def run(
+def run(  # noqa: PLR0913 - a command names all its options
     *,
     seed: Annotated[int, typer.Option(help="The same seed is the same events and faults.")] = 1,
     minutes: Annotated[
@@ -42,6 +42,9 @@ def run(
     every: Annotated[
         float, typer.Option(help="Seconds between faults, on average.", min=0.2)
     ] = 4.0,
+    outage: Annotated[
+        float, typer.Option(help="Seconds for which Redis, then MongoDB, are gone.", min=0)
+    ] = 0.0,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 2,
     folder: Annotated[
         Path | None, typer.Option(help="For data and logs, kept; a temporary one otherwise.")
@@ -67,6 +70,7 @@ def run(
             folder=where,
             count=events,
             every=every,
+            outage=outage,
             workers=workers,
         )
         with explained():
