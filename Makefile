@@ -3,6 +3,9 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
+# Tests that mostly wait run two at a time; those that load the machine, one by one.
+TOGETHER := tests/unit tests/contract tests/integration tests/dashboards
+ALONE    := tests/acceptance tests/faults
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage lint bench lock clean
@@ -26,7 +29,8 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 	$(BIN)/python -m benchmarks.demo $(if $(EVENTS),--events $(EVENTS))
 
 test: setup ## every test, against real servers it starts itself
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest --cov --cov-report= -n 2 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest --cov --cov-report= --cov-append $(ALONE)
 
 coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml
 	$(BIN)/coverage report

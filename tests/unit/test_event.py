@@ -207,7 +207,7 @@ def test_the_words_for_such_numbers_are_texts_like_others(word: str) -> None:
         {"\udfff": 1},
         {"a": object()},
     ],
-    ids=repr,
+    ids=["nan", "infinity", "nested", "surrogate", "surrogate key", "object"],
 )
 def test_a_payload_built_in_python_that_is_no_json_is_refused(payload: dict[str, Any]) -> None:
     """Whatever container it hides in."""
