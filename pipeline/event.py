@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from pipeline.clock import to_milliseconds
+from pipeline.clock import from_milliseconds, to_milliseconds
 from pipeline.errors import EventRejected
 
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -171,6 +171,12 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
         return f"{moment}~-~{key}"
     digits = str(seq)
     return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
+
+
+def orders_from(moment: datetime) -> str:
+    """Where the orders begin of events that happened at this moment or later."""
+    plausible = from_milliseconds(min(max(moment, EARLIEST), LATEST))
+    return plausible.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def encode_payload(payload: dict[str, Any], *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:

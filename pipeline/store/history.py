@@ -7,14 +7,15 @@ the order of their events, and no second index is needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.event import LATEST, orders_from
 from pipeline.store.commands import ROUND_TRIP, insert
 from pipeline.temporal import Row, Transition, before_of, row_id
 
@@ -92,6 +93,39 @@ class History:
             return said
         found = _ORDER.search(id_)
         return id_[: found.start()] if found else id_
+
+    def at(
+        self,
+        moment: datetime,
+        matching: Sequence[Mapping[str, Any]],
+        *,
+        key: str | None,
+        limit: int,
+    ) -> list[Row]:
+        """The rows that were valid at a moment, by id; at most one for each document.
+
+        Matches all that is in `matching`. With a document's key its rows up to the moment are
+        read from the newest on, and without conditions that is the first.
+        """
+        direction = ASCENDING
+        valid = {"$or": [{"valid_to": None}, {"valid_to": {"$gt": moment}}]}
+        wanted: list[Mapping[str, Any]] = [{"valid_from": {"$lte": moment}}, valid, *matching]
+        if key is not None:
+            after = orders_from(min(moment, LATEST) + timedelta(microseconds=1))
+            wanted.append({"_id": {"$gt": f"{key}|", "$lt": row_id(key, after)}, "key": key})
+            direction, limit = DESCENDING, 1
+        found = self._rows.find({"$and": wanted}, {"_sync": 0}, session=self._session)
+        return [_row(doc) for doc in found.sort("_id", direction).limit(limit)]
+
+    def of(
+        self, key: str, *, since: datetime | None, until: datetime | None, limit: int
+    ) -> list[Row]:
+        """The first rows of one document whose events lie in since <= time < until, in order."""
+        start = f"{key}|" if since is None else row_id(key, orders_from(since))
+        end = f"{key}}}" if until is None else row_id(key, orders_from(until))
+        ranged = {"_id": {"$gte": start, "$lt": end}, "key": key}
+        found = self._rows.find(ranged, {"_sync": 0}, session=self._session)
+        return [_row(doc) for doc in found.sort("_id", ASCENDING).limit(limit)]
 
     def write(
         self,
