@@ -173,10 +173,14 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
 
 
+def first_from(moment: datetime) -> datetime:
+    """The first time that an event can have at this moment or later; at most `LATEST`."""
+    return from_milliseconds(min(max(moment, EARLIEST), LATEST))
+
+
 def orders_from(moment: datetime) -> str:
     """Where the orders begin of events that happened at this moment or later."""
-    plausible = from_milliseconds(min(max(moment, EARLIEST), LATEST))
-    return plausible.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return first_from(moment).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def encode_payload(payload: dict[str, Any], *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:

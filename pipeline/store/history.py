@@ -7,7 +7,7 @@ the order of their events, and no second index is needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from pipeline.event import LATEST, orders_from
-from pipeline.store.commands import ROUND_TRIP, insert
+from pipeline.event import LATEST, first_from, orders_from
+from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.temporal import Row, Transition, before_of, row_id
 
 Document = dict[str, Any]
@@ -126,6 +126,19 @@ class History:
         ranged = {"_id": {"$gte": start, "$lt": end}, "key": key}
         found = self._rows.find(ranged, {"_sync": 0}, session=self._session)
         return [_row(doc) for doc in found.sort("_id", ASCENDING).limit(limit)]
+
+    def between(
+        self, since: datetime | None, until: datetime | None, matching: Mapping[str, Any]
+    ) -> Iterator[Row]:
+        """The rows whose events lie in since <= time < until, in no order, as they are read.
+
+        Matches all that is in `matching`; where the fold has a timeline, its index is used.
+        """
+        ends = {"$gte": since, "$lt": until}
+        times = {sign: first_from(end) for sign, end in ends.items() if end is not None}
+        wanted = {"valid_from": times, **matching} if times else matching
+        found = self._rows.find(wanted, {"_sync": 0}, session=self._session, batch_size=SCANNED)
+        return map(_row, found)
 
     def write(
         self,

@@ -9,7 +9,7 @@ import typer
 
 from workers import logs
 from workers.bootstrap import process_name
-from workers.cli import chaos, dead, events, locks, processes, tables, verification
+from workers.cli import chaos, conversions, dead, events, locks, processes, tables, verification
 
 app = typer.Typer(
     name="pipeline",
@@ -44,7 +44,7 @@ def options(
         os.environ["PIPELINE_HANDLERS"] = handlers
 
 
-for module in (processes, events, tables, verification, dead, locks, chaos):
+for module in (processes, events, tables, conversions, verification, dead, locks, chaos):
     module.register(app)
 
 
