@@ -71,7 +71,7 @@ def conversions(
     ids = {} if tenant is None else of_tenant(tenant)
     if since is None and until is None:
         documents = store.find(count_conversion.table, {**ids, **fields}, limit=bounded(limit))
-        return [found for document in documents if (found := _standing(document)).outcomes]
+        return [_standing(document) for document in documents]
     inside = {f"state.{name}": value for name, value in fields.items()}
     rows = store.records.history(CHANGES).between(since, until, {**ids, **inside})
     return list(_recounted(rows))[: bounded(limit)]
