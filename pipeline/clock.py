@@ -13,6 +13,11 @@ def to_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def from_milliseconds(moment: datetime) -> datetime:
+    """The first whole millisecond in UTC that is not before the moment."""
+    return to_milliseconds(moment + timedelta(microseconds=999))
+
+
 class Clock(Protocol):
     """What the framework asks of time."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Final
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 from pipeline.backoff import Backoff
 from pipeline.errors import DeclarationError
 from pipeline.event import Event
-from pipeline.keys import KeyTemplate
+from pipeline.keys import KeyTemplate, did_you_mean
 from pipeline.state import State
 
 _HANDLER_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -70,10 +70,17 @@ class Handler:
 
 @dataclass(frozen=True, eq=False)
 class Writer(Handler):
-    """A handler that writes documents of a table, whose ids its key template makes."""
+    """A handler that writes documents of a table, whose ids its key template makes.
+
+    Attributes:
+        table: the table's name.
+        key: makes a document's id.
+        indexes: fields by which documents are looked for; each has an index.
+    """
 
     table: str
     key: KeyTemplate
+    indexes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +105,13 @@ class Fold(Action):
         state: the model of the state.
         history: the temporal table that keeps every change.
         ordered: whether the events of one document wait for those submitted before them.
+        timeline: whether what changed in a time range is found by an index.
     """
 
     state: type[State]
     history: str
     ordered: bool
+    timeline: bool
 
     def lock(self, event: Event) -> str:
         """The id that a run with this event locks: that of the document it touches.
@@ -148,10 +157,12 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
     table: str,
     key: str,
     history: str | None = None,
+    indexes: str | tuple[str, ...] = (),
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
     version: int = 1,
     ordered: bool = False,
+    timeline: bool = False,
 ) -> Callable[[Callable[..., Any]], Action]:
     """Declare an action.
 
@@ -161,6 +172,8 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         table: the collection it writes; a fold is the only writer of its table.
         key: template of the document's id, starting with `{tenant}:`.
         history: the temporal table of a fold; `<table>_changes` unless named.
+        indexes: fields by which documents are looked for, besides their id and tenant: of a
+            fold's state, or what the key of other documents is made of, which never changes.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
         version: counted up by whoever changes what the function comes to, so that what an
@@ -168,6 +181,8 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         ordered: for a fold, let the events of a document wait for those that were submitted before
             them, as well as Redis can keep that order. Results don't need it: a late event
             heals. It saves the healing where a source sends in order.
+        timeline: for a fold, find what changed in a time range by an index on its history,
+            which costs an entry more for each event.
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -177,42 +192,31 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         _check_names(name, table)
         _check_version(name, version)
         state = _fold_state(name, function)
-        if state is None and (history is not None or ordered):
+        if state is None and (history is not None or ordered or timeline):
             raise DeclarationError(
                 f"{name}: only a fold, (state, event) -> state, has a history or keeps an order"
             )
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
+        found_by = _index_fields(name, indexes, state.model_fields if state else template.names)
+        common = name, function, max_attempts, backoff, version, table, template, found_by, types
         if state is None:
-            return Commutative(
-                name, function, max_attempts, backoff, version, table, template, types
-            )
+            return Commutative(*common)
         temporal = history or f"{table}_changes"
         _check_names(name, temporal)
         if temporal == table:
             raise DeclarationError(f"{name}: a fold's history needs a table of its own")
-        return Fold(
-            name,
-            function,
-            max_attempts,
-            backoff,
-            version,
-            table,
-            template,
-            types,
-            state,
-            temporal,
-            ordered,
-        )
+        return Fold(*common, state, temporal, ordered, timeline)
 
     return declare
 
 
-def observer(
+def observer(  # noqa: PLR0913 - as above
     name: str,
     *,
     after: Handler,
     table: str,
     key: str,
+    indexes: str | tuple[str, ...] = (),
     max_attempts: int | None = None,
     backoff: Backoff = DEFAULT_BACKOFF,
     version: int = 1,
@@ -224,6 +228,7 @@ def observer(
         after: the handler it follows; it sees the change of the action at the chain's head.
         table: the collection it adds to.
         key: template of the document's id; may name `{after.<field>}` of the new state.
+        indexes: what the key is made of and documents are looked for by, besides their tenant.
         max_attempts: attempts before an event is a dead letter; the settings' unless given.
         backoff: how long to wait between attempts.
         version: counted up by whoever changes what the function comes to, so that what an
@@ -247,11 +252,13 @@ def observer(
         _check_arity(name, function, 2, "(change, event)")
         if table in (after.root.table, after.root.history):
             raise DeclarationError(f"{name}: {table} belongs to the fold {after.root.name}")
+        template = KeyTemplate(key, state)
         return Observer(
             name=name,
             function=function,
             table=table,
-            key=KeyTemplate(key, state),
+            key=template,
+            indexes=_index_fields(name, indexes, template.names),
             max_attempts=max_attempts,
             backoff=backoff,
             version=version,
@@ -317,6 +324,20 @@ def _fold_state(name: str, function: Callable[..., Any]) -> type[State] | None:
         f"{name}: a fold's first parameter needs the type hint of its state, "
         f"such as 'state: Appointment | None' with a subclass of State; found {hint!r}"
     )
+
+
+def _index_fields(
+    name: str, wanted: str | tuple[str, ...], fields: Collection[str]
+) -> tuple[str, ...]:
+    """The fields to index, each one that documents have, and once."""
+    found = (wanted,) if isinstance(wanted, str) else wanted
+    for field_name in found:
+        if field_name not in fields:
+            raise DeclarationError(
+                f"{name}: no index on {field_name!r}{did_you_mean(field_name, fields)}; "
+                f"there can be one on {', '.join(fields)}"
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def _check_arity(name: str, function: Callable[..., Any], count: int, shape: str) -> None:

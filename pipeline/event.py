@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from pipeline.clock import to_milliseconds
+from pipeline.clock import from_milliseconds, to_milliseconds
 from pipeline.errors import EventRejected
 
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -176,6 +176,16 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
 def moment_of(order: str) -> datetime:
     """The event time within an order."""
     return datetime.fromisoformat(order.partition("~")[0]).replace(tzinfo=UTC)
+
+
+def first_from(moment: datetime) -> datetime:
+    """The first time that an event can have at this moment or later; at most `LATEST`."""
+    return from_milliseconds(min(max(moment, EARLIEST), LATEST))
+
+
+def orders_from(moment: datetime) -> str:
+    """Where the orders begin of events that happened at this moment or later."""
+    return first_from(moment).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def encode_payload(payload: dict[str, Any], *, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:

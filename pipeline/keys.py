@@ -63,14 +63,19 @@ class KeyTemplate:
         """
         if self._plain:
             return f"{event.tenant}:{event.entity_id}"
-        last = len(self._parts) - 1
-        pieces: list[str] = []
-        for index, (literal, (name, part)) in enumerate(
-            zip(self._literals, self._parts, strict=False)
-        ):
+        values: list[Any] = []
+        for name, part in self._parts:
             value = part(event, after)
             if value is None or isinstance(value, dict | list):
                 raise HandlerFault(f"key {self.template!r}: {name} is {value!r} in {event.key}")
+            values.append(value)
+        return self.of(*values)
+
+    def of(self, *values: Any) -> str:
+        """The key that these values make, one for each placeholder in its turn."""
+        last = len(self._parts) - 1
+        pieces: list[str] = []
+        for index, (literal, value) in enumerate(zip(self._literals, values, strict=False)):
             text = str(value)
             pieces += literal, text if index == last else _escape(text)
         return "".join(pieces) + "".join(self._literals[len(self._parts) :])
@@ -98,6 +103,11 @@ class KeyTemplate:
         if self._parts[-1][0] != "entity_id":
             entity_id = entity_id.replace("%3A", ":").replace("%25", "%")
         return found["tenant"], entity_id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the key is made of: the last word of each placeholder, in turn."""
+        return tuple(name.rpartition(".")[2] for name, _ in self._parts)
 
     def fields(self, event: Event, after: State | None = None) -> dict[str, Any]:
         """What the key is made of, by the last word of each placeholder.

@@ -106,6 +106,19 @@ class Registry:
         names = {h.table for h in self._writers()}
         return sorted(names | {a.history for a in self._actions if isinstance(a, Fold)})
 
+    def indexes(self) -> dict[str, list[tuple[str, ...]]]:
+        """By table, the indexes that its handlers ask for, each as fields in their turn.
+
+        Equal values stand in the order of ids, and so a tenant's next to each other.
+        """
+        found: dict[str, dict[tuple[str, ...], None]] = {}
+        for handler in self._writers():
+            for field in handler.indexes:
+                found.setdefault(handler.table, {})[field, "_id"] = None
+            if isinstance(handler, Fold) and handler.timeline:
+                found.setdefault(handler.history, {})[("valid_from",)] = None
+        return {table: list(indexes) for table, indexes in found.items()}
+
 
 def load(module_names: Iterable[str]) -> Registry:
     """The registry of all handlers declared in these modules and in their submodules.

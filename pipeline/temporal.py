@@ -50,6 +50,13 @@ class Row(NamedTuple):
         return before_of(self.state, self.changed)
 
     @property
+    def moves(self) -> dict[str, tuple[Any, Any]]:
+        """By field that the event changed, its value before and after; of a new one, all."""
+        if self.changed is None:
+            return {name: (None, value) for name, value in self.state.items()}
+        return {name: (old, self.state[name]) for name, old in self.changed.items()}
+
+    @property
     def transition(self) -> Transition:
         """What the row's event changed."""
         return Transition(self.before, self.state)

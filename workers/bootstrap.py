@@ -120,7 +120,7 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
         store = Store(connect(where.mongo_url), settings.database)
         stack.callback(store.close)
         connection = stack.enter_context(rq_door.connect(where.redis_url))
-        store.prepare(registry.tables())
+        store.prepare(registry.tables(), registry.indexes())
         clock, jobs = SystemClock(), JobQueue(connection)
         locks = Locks(stack.enter_context(connect_locks(where.redis_url)), clock)
         yield Application(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from handlers.appointments.events import (
     EVENTS,
@@ -13,6 +14,8 @@ from handlers.appointments.events import (
     status_of,
 )
 from pipeline import Event, State, action
+
+CHANGES: Final = "rs_appointment_changes"
 
 
 class Appointment(State):
@@ -36,7 +39,8 @@ class Appointment(State):
     on=EVENTS,
     table="rs_appointments",
     key="{tenant}:{entity_id}",
-    history="rs_appointment_changes",
+    history=CHANGES,
+    timeline=True,
 )
 def apply_appointment(state: Appointment | None, event: Event) -> Appointment:
     """The appointment as it stands after this event."""

@@ -6,19 +6,26 @@ from handlers.appointments.actions import Appointment, apply_appointment
 from pipeline import Change, Event, Update, inc, maximum, minimum, observer
 
 
+def outcome_of(change: Change[Appointment]) -> str | None:
+    """The outcome that an appointment has come to by this change, if it has."""
+    status = change.after.status
+    return status if change.entered("status", status) else None
+
+
 @observer(
     "conversions.count",
     after=apply_appointment,
     table="rs_lead_global_conversions",
     key="{tenant}:{after.lead}:{after.channel}",
+    indexes=("lead", "channel"),
 )
 def count_conversion(change: Change[Appointment], event: Event) -> Update | None:
-    """One more of the outcome, when an appointment first comes to it."""
-    appointment = change.after
-    if not change.entered("status", appointment.status):
+    """One more of the outcome, when an appointment comes to it."""
+    outcome = outcome_of(change)
+    if outcome is None:
         return None
     return (
-        inc({f"outcomes.{appointment.status}": 1})
+        inc({f"outcomes.{outcome}": 1})
         | minimum(first_at=event.occurred_at)
         | maximum(last_at=event.occurred_at)
     )

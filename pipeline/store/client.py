@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import structlog
 from bson import Timestamp
-from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo import ASCENDING, IndexModel, MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import (
@@ -72,6 +73,8 @@ INDEXES: Final = {
     **lock_policies.INDEXES,
     **verifications.INDEXES,
 }
+
+NO_INDEXES: Final[Mapping[str, Iterable[Sequence[str]]]] = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
 
@@ -163,11 +166,17 @@ class Store:
         )
         self.records = Records(self.database)
 
-    def prepare(self, tables: Iterable[str]) -> None:
+    def prepare(
+        self, tables: Iterable[str], indexes: Mapping[str, Iterable[Sequence[str]]] = NO_INDEXES
+    ) -> None:
         """Create collections and indexes that are missing; harmless when repeated.
 
         Collections are made here, since one that is made within a transaction conflicts
         with every other transaction that does the same.
+
+        Args:
+            tables: the domain's.
+            indexes: by table, the fields of each index of its own.
         """
         present = set(self.database.list_collection_names())
         for name in {*INDEXES, *tables} - present:
@@ -181,9 +190,10 @@ class Store:
                     ) from None
                 if error.code != 48:  # another process has just made it  # noqa: PLR2004
                     raise
-        for name, indexes in INDEXES.items():
-            if indexes:
-                self.database[name].create_indexes(indexes)
+        asked = {name: [_ascending(fields) for fields in indexes[name]] for name in indexes}
+        for name, models in (INDEXES | asked).items():
+            if models:
+                self.database[name].create_indexes(models)
 
     def transact(self, work: Callable[[Records], T]) -> T:
         """Run `work` in one majority transaction with a snapshot, and commit it.
@@ -276,6 +286,10 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+
+def _ascending(fields: Sequence[str]) -> IndexModel:
+    return IndexModel([(name, ASCENDING) for name in fields])
 
 
 def _patiently(work: Callable[[], T]) -> T:

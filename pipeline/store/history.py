@@ -7,15 +7,16 @@ the order of their events, and no second index is needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, DeleteOne, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from pipeline.store.commands import ROUND_TRIP, insert
+from pipeline.event import LATEST, first_from, orders_from
+from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.temporal import Row, Transition, before_of, row_id
 
 Document = dict[str, Any]
@@ -97,6 +98,52 @@ class History:
         """Remove these rows."""
         if ids:
             self._rows.delete_many({"_id": {"$in": list(ids)}}, session=self._session)
+
+    def at(
+        self,
+        moment: datetime,
+        matching: Sequence[Mapping[str, Any]],
+        *,
+        key: str | None,
+        limit: int,
+    ) -> list[Row]:
+        """The rows that were valid at a moment, by id; at most one for each document.
+
+        Matches all that is in `matching`. With a document's key its rows up to the moment are
+        read from the newest on, and without conditions that is the first.
+        """
+        direction = ASCENDING
+        valid = {"$or": [{"valid_to": None}, {"valid_to": {"$gt": moment}}]}
+        wanted: list[Mapping[str, Any]] = [{"valid_from": {"$lte": moment}}, valid, *matching]
+        if key is not None:
+            after = orders_from(min(moment, LATEST) + timedelta(microseconds=1))
+            wanted.append({"_id": {"$gt": f"{key}|", "$lt": row_id(key, after)}, "key": key})
+            direction, limit = DESCENDING, 1
+        found = self._rows.find({"$and": wanted}, {"_sync": 0}, session=self._session)
+        return [_row(doc) for doc in found.sort("_id", direction).limit(limit)]
+
+    def of(
+        self, key: str, *, since: datetime | None, until: datetime | None, limit: int
+    ) -> list[Row]:
+        """The first rows of one document whose events lie in since <= time < until, in order."""
+        start = f"{key}|" if since is None else row_id(key, orders_from(since))
+        end = f"{key}}}" if until is None else row_id(key, orders_from(until))
+        ranged = {"_id": {"$gte": start, "$lt": end}, "key": key}
+        found = self._rows.find(ranged, {"_sync": 0}, session=self._session)
+        return [_row(doc) for doc in found.sort("_id", ASCENDING).limit(limit)]
+
+    def between(
+        self, since: datetime | None, until: datetime | None, matching: Mapping[str, Any]
+    ) -> Iterator[Row]:
+        """The rows whose events lie in since <= time < until, in no order, as they are read.
+
+        Matches all that is in `matching`; where the fold has a timeline, its index is used.
+        """
+        ends = {"$gte": since, "$lt": until}
+        times = {sign: first_from(end) for sign, end in ends.items() if end is not None}
+        wanted = {"valid_from": times, **matching} if times else matching
+        found = self._rows.find(wanted, {"_sync": 0}, session=self._session, batch_size=SCANNED)
+        return map(_row, found)
 
     def write(
         self,

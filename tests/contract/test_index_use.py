@@ -10,12 +10,12 @@ from pymongo.database import Database
 from redis import Redis
 
 from pipeline.dead_letters import Decisions, Where, find, inputs, tally
-from pipeline.querying import query
+from pipeline.querying import as_of, history, query
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.shelving import Shelver
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
-from tests.facts import Document, fact
+from tests.facts import NOON, Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
@@ -188,3 +188,30 @@ def test_queries_by_key_and_tenant_scan_nothing(watched: Harness) -> None:
         query(watched.store, watched.registry, table, key="acme:T1")
         query(watched.store, watched.registry, table, tenant="acme")
     assert scans(watched) == []
+
+
+def test_looking_into_the_past_scans_nothing(watched: Harness) -> None:
+    """By key, by tenant and whole; and the story of one document."""
+    busy(watched)
+    looked = watched.store, watched.registry, "tickets"
+    now = watched.clock.now()
+    as_of(*looked, now)
+    as_of(*looked, now, tenant="acme")
+    as_of(*looked, now, key="acme:T1", conditions=("owner=ann",))
+    history(*looked, "acme:T1", since=now - timedelta(days=100), until=now)
+    assert scans(watched) == []
+
+
+def test_the_past_of_one_document_is_one_row_of_one_range(watched: Harness) -> None:
+    """However many rows it has, and others that begin alike."""
+    watched.process(*(fact(f"e{n}", n) for n in range(50)))
+    watched.process(*(fact(f"f{n}", n, entity_id="T10") for n in range(50)))
+    as_of(watched.store, watched.registry, "tickets", NOON + timedelta(minutes=25), key="acme:T1")
+    (asked,) = (
+        operation
+        for operation in operations(watched)
+        if operation.get("command", {}).get("sort") == {"_id": -1}
+        and "valid_from" in str(operation["command"])
+    )
+    assert (asked["nreturned"], asked["docsExamined"]) == (1, 1)
+    assert asked["keysExamined"] <= 2

@@ -49,7 +49,7 @@ class Harness:
         self.settings = Settings(_env_file=None, **({"max_attempts": 3} | settings))
         self.registry = Registry(handlers)
         self.store = Store(client, name)
-        self.store.prepare(self.registry.tables())
+        self.store.prepare(self.registry.tables(), self.registry.indexes())
         self.waiting: deque[Batch] = deque()
         self.dispatcher = Dispatcher(
             self.store, self.registry, self.clock, self.settings, self.waiting.extend

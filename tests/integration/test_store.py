@@ -52,6 +52,16 @@ def test_preparing_twice_is_harmless(store: Store) -> None:
     assert "things" in store.database.list_collection_names()
 
 
+def test_indexes_of_tables_are_made_once(store: Store) -> None:
+    """In the order of their fields, however many processes start."""
+    for _ in range(2):
+        store.prepare(["things", "others"], {"things": [("lead", "_id"), ("valid_from",)]})
+    made = store.database["things"].index_information()
+    keys = [[name for name, _ in index["key"]] for index in made.values()]
+    assert keys == [["_id"], ["lead", "_id"], ["valid_from"]]
+    assert len(store.database["others"].index_information()) == 1
+
+
 def test_an_address_where_nothing_answers_is_said_without_its_password() -> None:
     """One sentence, after a bounded wait."""
     with pytest.raises(Unavailable, match="does not answer") as told:

@@ -187,3 +187,36 @@ def test_a_key_is_checked_with_the_declaration() -> None:
         an_action(key="{tenant}:{entity}")
     with pytest.raises(DeclarationError, match="did you mean 'status'"):
         an_observer(key="{tenant}:{after.statsu}")
+
+
+def test_indexes_are_on_fields_that_documents_have() -> None:
+    """Of a fold's state; of other documents what their key is made of."""
+    assert an_action(indexes="status").indexes == ("status",)
+    assert an_action(count, key="{tenant}:{payload.page}", indexes=("page",)).indexes == ("page",)
+    made = an_observer(key="{tenant}:{after.status}", indexes=("status", "status"))
+    assert made.indexes == ("status",)
+    assert an_action().indexes == ()
+
+
+@pytest.mark.parametrize(
+    ("declare", "told"),
+    [
+        (lambda: an_action(indexes="staus"), "did you mean 'status'.; there can be one on status"),
+        (lambda: an_action(indexes=("_id",)), "no index on '_id'"),
+        (lambda: an_action(count, indexes="n"), "there can be one on tenant, entity_id"),
+        (lambda: an_observer(indexes="status"), "there can be one on tenant"),
+    ],
+)
+def test_an_index_on_nothing_is_refused_with_a_hint(declare: Any, told: str) -> None:
+    """Where it is declared, since an index nobody fills only costs."""
+    with pytest.raises(DeclarationError, match=told):
+        declare()
+
+
+def test_only_a_fold_has_a_timeline() -> None:
+    """It is its history's."""
+    made = an_action(timeline=True)
+    assert isinstance(made, Fold)
+    assert made.timeline
+    with pytest.raises(DeclarationError, match="has a history"):
+        an_action(count, timeline=True)

@@ -151,3 +151,12 @@ def test_keys_of_two_tenants_never_meet(one: str, other: str, mine: str, theirs:
     template = KeyTemplate("{tenant}:{payload.a}")
     keys = [template(event({"a": a}, tenant=t)) for t, a in ((one, mine), (other, theirs))]
     assert one == other or keys[0] != keys[1]
+
+
+def test_a_key_is_made_of_values_as_it_is_of_an_event() -> None:
+    """Colons and percent signs escaped, but in the last one; the names say which are which."""
+    template = KeyTemplate("{tenant}:{payload.page.name}:{entity_id}:end")
+    made = event(entity_id="a:b%", payload={"page": {"name": "x:y%z"}})
+    assert template(made) == template.of(made.tenant, "x:y%z", "a:b%")
+    assert template.of("acme", "x:y%z", "a:b%") == "acme:x%3Ay%25z:a:b%:end"
+    assert template.names == ("tenant", "name", "entity_id")

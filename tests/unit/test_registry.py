@@ -170,3 +170,24 @@ def test_a_module_without_handlers_is_refused(folder: Path) -> None:
     (folder / "empty_domain.py").write_text("")
     with pytest.raises(DeclarationError, match="declares no handler"):
         load(["empty_domain"])
+
+
+def test_indexes_are_gathered_by_table() -> None:
+    """Each once, whoever asks; equal values by id, and a timeline on the history."""
+
+    @action("o.a", on="o.*", table="os", key="{tenant}:{entity_id}", timeline=True)
+    def apply(state: Order | None, event: Event) -> Order:
+        return Order()
+
+    @observer("o.one", after=apply, table="t", key="{tenant}:{type}", indexes=("type",))
+    def one(change: Change[Order], event: Event) -> Update:
+        return inc(n=1)
+
+    @observer("o.two", after=apply, table="t", key="{tenant}:{type}", indexes=("tenant", "type"))
+    def two(change: Change[Order], event: Event) -> Update:
+        return inc(n=1)
+
+    assert Registry([apply, one, two, count("p.c", "p", "p.*")]).indexes() == {
+        "os_changes": [("valid_from",)],
+        "t": [("type", "_id"), ("tenant", "_id")],
+    }

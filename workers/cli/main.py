@@ -9,7 +9,18 @@ import typer
 
 from workers import logs
 from workers.bootstrap import process_name
-from workers.cli import chaos, dead, effects, events, locks, processes, tables, undo, verification
+from workers.cli import (
+    chaos,
+    conversions,
+    dead,
+    effects,
+    events,
+    locks,
+    processes,
+    tables,
+    undo,
+    verification,
+)
 
 app = typer.Typer(
     name="pipeline",
@@ -44,7 +55,18 @@ def options(
         os.environ["PIPELINE_HANDLERS"] = handlers
 
 
-for module in (processes, events, tables, dead, undo, effects, verification, locks, chaos):
+for module in (
+    processes,
+    events,
+    tables,
+    conversions,
+    verification,
+    undo,
+    dead,
+    effects,
+    locks,
+    chaos,
+):
     module.register(app)
 
 

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import typer
+
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])(?:\s*ago)?", re.ASCII)
 
@@ -32,3 +34,11 @@ def moment_of(text: str, now: datetime) -> datetime:
             f"{text!r} is no moment; write 90m, 2h or 3d for so long ago, "
             f"or a time such as 2024-05-01T10:00:00Z"
         ) from None
+
+
+def moment_option(text: str) -> datetime:
+    """The moment that an option of the command line means."""
+    try:
+        return moment_of(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
@@ -15,17 +15,10 @@ from workers.bootstrap import Application
 from workers.cli.context import Json, opened, out, print_json, settings_from
 from workers.cli.dead.asking import Asked, decide, hint, of_events
 from workers.cli.dead.showing import print_letter, print_list
-from workers.cli.times import moment_of
+from workers.cli.times import moment_option
 
 PAGE: Final = 500
 MOST_SHOWN: Final = 10_000
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return moment_of(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _reason(text: str) -> str:
@@ -49,11 +42,13 @@ OfError = Annotated[
 Since = Annotated[
     datetime | None,
     typer.Option(
-        parser=_moment, metavar="TIME", help="Died then or later: ISO 8601, or 2h, 3d for ago."
+        parser=moment_option,
+        metavar="TIME",
+        help="Died then or later: ISO 8601, or 2h, 3d for ago.",
     ),
 ]
 Until = Annotated[
-    datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Died before then.")
+    datetime | None, typer.Option(parser=moment_option, metavar="TIME", help="Died before then.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All dead letters, without a filter.")]
 Most = Annotated[

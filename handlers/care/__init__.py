@@ -1,0 +1,1 @@
+"""Care: the cases of a hospital, from the emergency room to their release."""
