@@ -11,7 +11,8 @@ import difflib
 import re
 import string
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from pipeline.errors import DeclarationError, HandlerFault
 from pipeline.event import Event
@@ -20,7 +21,21 @@ from pipeline.state import State
 ENVELOPE_FIELDS: Final = ("tenant", "source", "type", "entity_id", "event_id")
 _TENANT_FIRST: Final = re.compile(r"^\{tenant\}($|:)")
 
-Part = Callable[[Event, State | None], Any]
+
+class Part(NamedTuple):
+    """A placeholder, and the text before it.
+
+    Attributes:
+        literal: the text.
+        name: the placeholder's.
+        of_state: whether it is read from the state after the event, else from the event.
+        read: reads it.
+    """
+
+    literal: str
+    name: str
+    of_state: bool
+    read: Callable[[Any], Any]
 
 
 class KeyTemplate:
@@ -39,19 +54,23 @@ class KeyTemplate:
         self.template = template
         if not _TENANT_FIRST.match(template):
             raise DeclarationError(f"key {template!r} must start with '{{tenant}}:'")
-        self._literals: list[str] = []
-        self._parts: list[tuple[str, Part]] = []
+        parts: list[Part] = []
+        self._end = ""
         for literal, name, form, conversion in _placeholders(template):
-            if self._parts and name is not None and ":" not in literal:
+            if parts and name is not None and ":" not in literal:
                 raise DeclarationError(
                     f"key {template!r}: a colon must part two placeholders, or different "
                     f"values could make the same key"
                 )
             if form or conversion:
                 raise DeclarationError(f"key {template!r}: {name} takes no format")
-            self._literals.append(literal)
-            if name is not None:
-                self._parts.append((name, _part(name, template, state)))
+            if name is None:
+                self._end = literal
+            else:
+                parts.append(Part(literal, name, *_read(name, template, state)))
+        self._words = [(part.name.rpartition(".")[2], part) for part in parts]
+        # The tenant is the first; it is a text in which nothing needs an escape.
+        *self._inner, self._last = parts[1:] or [None]
         # The common case by far; worth its own path, since it runs once an event.
         self._plain = template == "{tenant}:{entity_id}"
 
@@ -63,17 +82,20 @@ class KeyTemplate:
         """
         if self._plain:
             return f"{event.tenant}:{event.entity_id}"
-        last = len(self._parts) - 1
-        pieces: list[str] = []
-        for index, (literal, (name, part)) in enumerate(
-            zip(self._literals, self._parts, strict=False)
-        ):
-            value = part(event, after)
-            if value is None or isinstance(value, dict | list):
-                raise HandlerFault(f"key {self.template!r}: {name} is {value!r} in {event.key}")
-            text = str(value)
-            pieces += literal, text if index == last else _escape(text)
-        return "".join(pieces) + "".join(self._literals[len(self._parts) :])
+        key = event.tenant
+        for part in self._inner:
+            key += part.literal + _escape(self._text(part, event, after))
+        if self._last is not None:
+            key += self._last.literal + self._text(self._last, event, after)
+        return key + self._end
+
+    def _text(self, part: Part, event: Event, after: State | None) -> str:
+        value = part.read(after if part.of_state else event)
+        if type(value) is str:
+            return value
+        if value is None or isinstance(value, dict | list):
+            raise HandlerFault(f"key {self.template!r}: {part.name} is {value!r} in {event.key}")
+        return str(value)
 
     @property
     def of_one_entity(self) -> bool:
@@ -105,7 +127,7 @@ class KeyTemplate:
         Documents that are not written whole get these fields when they are created, so that
         they can be searched by them.
         """
-        return {name.rpartition(".")[2]: part(event, after) for name, part in self._parts}
+        return {word: part.read(after if part.of_state else event) for word, part in self._words}
 
     def __repr__(self) -> str:
         return self.template
@@ -119,22 +141,25 @@ def _placeholders(template: str) -> list[tuple[str, str | None, str | None, str 
 
 
 def _escape(text: str) -> str:
+    if ":" not in text and "%" not in text:
+        return text
     return text.replace("%", "%25").replace(":", "%3A")
 
 
-def _part(name: str, template: str, state: type[State] | None) -> Part:
+def _read(name: str, template: str, state: type[State] | None) -> tuple[bool, Callable[[Any], Any]]:
+    """Whether this is read from the state, and how."""
     root, _, path = name.partition(".")
     if name in ENVELOPE_FIELDS:
-        return lambda event, _after: getattr(event, name)
+        return False, attrgetter(name)
     if root == "payload" and path:
-        return lambda event, _after: _dig(event.payload, path)
+        return False, lambda event: _dig(event.payload, path)
     if root == "after" and path and state is not None:
         if path not in state.model_fields:
             raise DeclarationError(
                 f"key {template!r}: {state.__name__} has no field {path!r}"
                 f"{did_you_mean(path, state.model_fields)}"
             )
-        return lambda _event, after: getattr(after, path)
+        return True, attrgetter(path)
     choices = [
         *ENVELOPE_FIELDS,
         *([f"after.{field}" for field in state.model_fields] if state else []),

@@ -71,18 +71,18 @@ class _FoldRun:
     def __call__(self, event: Event) -> None:
         try:
             key = self._key(event)
-            chain = self._chains.get(key) or Chain()
-            before, held = chain.state, chain.fields
+            chain = self._chains.get(key)
+            before = None if chain is None else chain.state
             after = _state(self._name, self._function(before, event))
             fields = after.stored()
-            changed = _settle(fields, held)
+            changed = _settle(fields, None if chain is None else chain.fields)
             if not _is_all_of(after, fields):
                 after = self._model.model_validate(fields)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             self._failures.append(failed(event, self._name, error))
             return
-        if before is None:
-            self._chains[key] = chain
+        if chain is None:
+            chain = self._chains[key] = Chain()
         chain.steps.append((event.order, event.key, event.occurred_at, fields, changed))
         chain.state, chain.fields = after, fields
         if self._observers:
@@ -96,7 +96,9 @@ class _FoldRun:
                 unled -= 1
                 continue
             try:
-                observer.write(observer.function(change, event), event, change.after)
+                update = observer.function(change, event)
+                if update is not None:
+                    observer.write(update, event, change.after)
             except Exception as error:  # noqa: BLE001 - as above
                 self._failures.append(failed(event, observer.name, error))
                 unled = observer.below
