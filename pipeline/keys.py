@@ -70,7 +70,8 @@ class KeyTemplate:
                 parts.append(Part(literal, name, *_read(name, template, state)))
         self._words = [(part.name.rpartition(".")[2], part) for part in parts]
         # The tenant is the first; it is a text in which nothing needs an escape.
-        *self._inner, self._last = parts[1:] or [None]
+        self._inner = parts[1:-1]
+        self._last = parts[-1] if len(parts) > 1 else None
         # The common case by far; worth its own path, since it runs once an event.
         self._plain = template == "{tenant}:{entity_id}"
 
