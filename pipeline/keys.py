@@ -68,7 +68,7 @@ class KeyTemplate:
                 self._end = literal
             else:
                 parts.append(Part(literal, name, *_read(name, template, state)))
-        self._words = [(part.name.rpartition(".")[2], part) for part in parts]
+        self._parts = parts
         # The tenant is the first; it is a text in which nothing needs an escape.
         self._inner = parts[1:-1]
         self._last = parts[-1] if len(parts) > 1 else None
@@ -101,24 +101,23 @@ class KeyTemplate:
     @property
     def of_one_entity(self) -> bool:
         """Whether all events of a document are of one entity, so that it is made of theirs."""
-        return {"tenant", "entity_id"} <= {name for name, _ in self._parts}
+        return {"tenant", "entity_id"} <= {part.name for part in self._parts}
 
     def entity_of(self, key: str) -> tuple[str, str] | None:
         """Tenant and entity id that a key was made of; None for a key that it never makes."""
         pattern = ""
-        for index, (literal, (name, _)) in enumerate(
-            zip(self._literals, self._parts, strict=False)
-        ):
+        for part in self._parts:
+            name = part.name
             wanted = name in ("tenant", "entity_id") and f"<{name}>" not in pattern
             group = f"(?P<{name}>" if wanted else "(?:"
-            last = index == len(self._parts) - 1
-            pattern += f"{re.escape(literal)}{group}{'.*' if last else '[^:]*'})"
-        pattern += "".join(map(re.escape, self._literals[len(self._parts) :]))
+            last = part is self._parts[-1]
+            pattern += f"{re.escape(part.literal)}{group}{'.*' if last else '[^:]*'})"
+        pattern += re.escape(self._end)
         found = re.fullmatch(pattern, key, re.DOTALL)
         if found is None or not self.of_one_entity:
             return None
         entity_id = found["entity_id"]
-        if self._parts[-1][0] != "entity_id":
+        if self._parts[-1].name != "entity_id":
             entity_id = entity_id.replace("%3A", ":").replace("%25", "%")
         return found["tenant"], entity_id
 
@@ -128,7 +127,10 @@ class KeyTemplate:
         Documents that are not written whole get these fields when they are created, so that
         they can be searched by them.
         """
-        return {word: part.read(after if part.of_state else event) for word, part in self._words}
+        return {
+            part.name.rpartition(".")[2]: part.read(after if part.of_state else event)
+            for part in self._parts
+        }
 
     def __repr__(self) -> str:
         return self.template

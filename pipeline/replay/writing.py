@@ -12,7 +12,7 @@ from pipeline.event import Event
 from pipeline.replay.derived import DerivedTable
 from pipeline.state import State
 from pipeline.updates import Update, assign, inc, maximum, set_on_insert
-from pipeline.updates.inplace import touches
+from pipeline.updates.inplace import Paths, Steps, paths_of, steps_of, touches
 
 _SOMETIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 # The operators and paths of the stamp that the live run puts on every document it writes.
@@ -21,6 +21,9 @@ _STAMP: Final = (
     | maximum({"_sync.event_at": _SOMETIME})
     | inc({"_sync.contributions": 1})
 )
+
+PATHS_KNOWN: Final = 8192
+"""Sets of paths that a handler's updates are known by."""
 
 
 class Writer:
@@ -32,6 +35,7 @@ class Writer:
         self._table = table
         names = (name for _, name, _, _ in Formatter().parse(handler.key.template) if name)
         # The fields that the framework writes: those of the key, and the stamp.
+        self._known: dict[Paths, Steps] = {}
         self._own = frozenset({"_sync", *(name.rpartition(".")[2] for name in names)})
 
     def write(self, update: object, event: Event, after: State | None) -> None:
@@ -45,6 +49,12 @@ class Writer:
             return
         if not isinstance(update, Update):
             raise HandlerFault(f"{self._name} returned {update!r}; expected an Update or None")
+        steps = self._known.get(paths_of(update))
+        # Nearly all updates name the paths of one before them, and need no second look.
+        if steps is not None and self._table.add_quickly(
+            self._key(event, after), update, steps, event.occurred_at
+        ):
+            return
         if update.uses("set"):
             raise HandlerFault(f"{self._name} assigns a field, which depends on arrival")
         if not update:
@@ -52,10 +62,11 @@ class Writer:
         if touches(update, self._own):
             # Raises where the live run's single write could not say all of it.
             _ = update | set_on_insert(self._key.fields(event, after)) | _STAMP
-        key = self._key(event, after)
-        document = self._table.get(key)
-        if document is not None:
-            self._table.change(document, update, event.occurred_at)
-        else:
-            made_with = set_on_insert(self._key.fields(event, after))
-            self._table.create(key, update | made_with, event.occurred_at)
+        elif len(self._known) < PATHS_KNOWN:
+            self._known[paths_of(update)] = steps_of(update)
+        self._table.add(
+            self._key(event, after),
+            update,
+            event.occurred_at,
+            lambda: set_on_insert(self._key.fields(event, after)),
+        )
