@@ -101,12 +101,12 @@ def apply_quickly(update: Update, steps: Steps, document: dict[str, Any]) -> boo
                 value += current
                 if not INT64_MIN <= value <= INT64_MAX:
                     return False
-            elif name not in _BEATS or kind not in _ORDERED:
+            elif kind not in _ORDERED:
                 return False
             elif not _BEATS[name](value, current):
                 continue
             writes.append((inner, last, value))
-    except (KeyError, TypeError):  # a field that is missing, or holds something else
+    except (KeyError, TypeError):  # another operator, or a field that holds nothing like it
         return False
     for inner, last, value in writes:
         inner[last] = value

@@ -18,6 +18,7 @@ _INC, _SET_ON_INSERT, _MAX, _MIN, _ADD_TO_SET, _SET = OPERATORS.values()
 
 # What a document is created with says what it is, and is no contribution to take back.
 _SUBTRACTABLE: Final = frozenset({"inc", "set_on_insert"})
+_MERGE: Final = {name: operator.merge for name, operator in OPERATORS.items()}
 _NO_PARENTS: Final[frozenset[str]] = frozenset()
 
 _Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
@@ -142,9 +143,16 @@ class Update:
             return other
         fields = {**self._fields, **other._fields}
         if len(fields) < len(self._fields) + len(other._fields):
-            for path, entry in self._fields.items():
-                added = other._fields.get(path)
-                fields[path] = entry if added is None else _merged(path, entry, added)
+            mine = self._fields
+            for path, (name, value) in other._fields.items():
+                entry = mine.get(path)
+                if entry is None:
+                    continue
+                if entry[0] != name:
+                    raise UpdateError(
+                        f"{path!r} stands in both {entry[0]} and {name}; MongoDB refuses that"
+                    )
+                fields[path] = name, _MERGE[name](path, entry[1], value)
         parents, above = self._parents, other._parents
         if above and above is not parents:
             parents = parents | above if parents else above
@@ -318,13 +326,6 @@ def _joined(paths: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, An
     if twice:
         raise UpdateError(f"{min(twice)!r} is given twice")
     return {**paths, **fields}
-
-
-def _merged(path: str, first: _Entry, second: _Entry) -> _Entry:
-    name, other = first[0], second[0]
-    if name != other:
-        raise UpdateError(f"{path!r} stands in both {name} and {other}; MongoDB refuses that")
-    return name, OPERATORS[name].merge(path, first[1], second[1])
 
 
 def _overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:
