@@ -26,6 +26,7 @@ from benchmarks.feeding import StalledError
 from benchmarks.guarantees import locks, rescue
 from benchmarks.main_job import Bench, Options, latency, redis_memory, throughput
 from benchmarks.places import PlaceTakenError, claim_folder
+from benchmarks.replaying import replaying
 from pipeline.settings import Settings
 from pipeline.store import connect
 from workers import logs
@@ -49,6 +50,7 @@ class Only(StrEnum):
     REDIS = "redis"
     LOCKS = "locks"
     RESCUE = "rescue"
+    REPLAY = "replay"
 
 
 SCENARIOS: Final = {
@@ -57,6 +59,7 @@ SCENARIOS: Final = {
     Only.REDIS: redis_memory,
     Only.LOCKS: locks,
     Only.RESCUE: rescue,
+    Only.REPLAY: replaying,
 }
 
 

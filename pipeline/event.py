@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 
 import pydantic_core
@@ -166,11 +167,25 @@ def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     The sequence is written with a letter for its number of digits before it, so that 9
     sorts before 10: `a9`, `b10`.
     """
-    moment = occurred_at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    moment = occurred_at
+    # As isoformat has it, in a fifth of its time: every event needs this once.
+    return (
+        f"{_day(moment.date())}T{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}"
+        f".{_THREE[moment.microsecond // 1000]}~{_numbered(seq)}~{key}"
+    )
+
+
+_TWO: Final = tuple(f"{number:02}" for number in range(60))
+_THREE: Final = tuple(f"{number:03}" for number in range(1000))
+_day: Final = lru_cache(maxsize=8192)(date.isoformat)
+
+
+@lru_cache(maxsize=8192)
+def _numbered(seq: int | None) -> str:
     if seq is None:
-        return f"{moment}~-~{key}"
+        return "-"
     digits = str(seq)
-    return f"{moment}~{chr(96 + len(digits))}{digits}~{key}"
+    return f"{chr(96 + len(digits))}{digits}"
 
 
 def moment_of(order: str) -> datetime:

@@ -11,7 +11,8 @@ import difflib
 import re
 import string
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from pipeline.errors import DeclarationError, HandlerFault
 from pipeline.event import Event
@@ -20,7 +21,21 @@ from pipeline.state import State
 ENVELOPE_FIELDS: Final = ("tenant", "source", "type", "entity_id", "event_id")
 _TENANT_FIRST: Final = re.compile(r"^\{tenant\}($|:)")
 
-Part = Callable[[Event, State | None], Any]
+
+class Part(NamedTuple):
+    """A placeholder, and the text before it.
+
+    Attributes:
+        literal: the text.
+        name: the placeholder's.
+        of_state: whether it is read from the state after the event, else from the event.
+        read: reads it.
+    """
+
+    literal: str
+    name: str
+    of_state: bool
+    read: Callable[[Any], Any]
 
 
 class KeyTemplate:
@@ -39,19 +54,24 @@ class KeyTemplate:
         self.template = template
         if not _TENANT_FIRST.match(template):
             raise DeclarationError(f"key {template!r} must start with '{{tenant}}:'")
-        self._literals: list[str] = []
-        self._parts: list[tuple[str, Part]] = []
+        parts: list[Part] = []
+        self._end = ""
         for literal, name, form, conversion in _placeholders(template):
-            if self._parts and name is not None and ":" not in literal:
+            if parts and name is not None and ":" not in literal:
                 raise DeclarationError(
                     f"key {template!r}: a colon must part two placeholders, or different "
                     f"values could make the same key"
                 )
             if form or conversion:
                 raise DeclarationError(f"key {template!r}: {name} takes no format")
-            self._literals.append(literal)
-            if name is not None:
-                self._parts.append((name, _part(name, template, state)))
+            if name is None:
+                self._end = literal
+            else:
+                parts.append(Part(literal, name, *_read(name, template, state)))
+        self._parts = parts
+        # The tenant is the first; it is a text in which nothing needs an escape.
+        self._inner = parts[1:-1]
+        self._last = parts[-1] if len(parts) > 1 else None
         # The common case by far; worth its own path, since it runs once an event.
         self._plain = template == "{tenant}:{entity_id}"
 
@@ -63,51 +83,57 @@ class KeyTemplate:
         """
         if self._plain:
             return f"{event.tenant}:{event.entity_id}"
-        values: list[Any] = []
-        for name, part in self._parts:
-            value = part(event, after)
-            if value is None or isinstance(value, dict | list):
-                raise HandlerFault(f"key {self.template!r}: {name} is {value!r} in {event.key}")
-            values.append(value)
-        return self.of(*values)
+        key = event.tenant
+        for part in self._inner:
+            key += part.literal + _escape(self._text(part, event, after))
+        if self._last is not None:
+            key += self._last.literal + self._text(self._last, event, after)
+        return key + self._end
 
     def of(self, *values: Any) -> str:
         """The key that these values make, one for each placeholder in its turn."""
         last = len(self._parts) - 1
-        pieces: list[str] = []
-        for index, (literal, value) in enumerate(zip(self._literals, values, strict=False)):
-            text = str(value)
-            pieces += literal, text if index == last else _escape(text)
-        return "".join(pieces) + "".join(self._literals[len(self._parts) :])
+        pieces = (
+            part.literal + (str(value) if index == last else _escape(str(value)))
+            for index, (part, value) in enumerate(zip(self._parts, values, strict=True))
+        )
+        return "".join(pieces) + self._end
+
+    def _text(self, part: Part, event: Event, after: State | None) -> str:
+        value = part.read(after if part.of_state else event)
+        if type(value) is str:
+            return value
+        if value is None or isinstance(value, dict | list):
+            raise HandlerFault(f"key {self.template!r}: {part.name} is {value!r} in {event.key}")
+        return str(value)
 
     @property
     def of_one_entity(self) -> bool:
         """Whether all events of a document are of one entity, so that it is made of theirs."""
-        return {"tenant", "entity_id"} <= {name for name, _ in self._parts}
+        return {"tenant", "entity_id"} <= {part.name for part in self._parts}
 
     def entity_of(self, key: str) -> tuple[str, str] | None:
         """Tenant and entity id that a key was made of; None for a key that it never makes."""
         pattern = ""
-        for index, (literal, (name, _)) in enumerate(
-            zip(self._literals, self._parts, strict=False)
-        ):
+        for part in self._parts:
+            name = part.name
             wanted = name in ("tenant", "entity_id") and f"<{name}>" not in pattern
             group = f"(?P<{name}>" if wanted else "(?:"
-            last = index == len(self._parts) - 1
-            pattern += f"{re.escape(literal)}{group}{'.*' if last else '[^:]*'})"
-        pattern += "".join(map(re.escape, self._literals[len(self._parts) :]))
+            last = part is self._parts[-1]
+            pattern += f"{re.escape(part.literal)}{group}{'.*' if last else '[^:]*'})"
+        pattern += re.escape(self._end)
         found = re.fullmatch(pattern, key, re.DOTALL)
         if found is None or not self.of_one_entity:
             return None
         entity_id = found["entity_id"]
-        if self._parts[-1][0] != "entity_id":
+        if self._parts[-1].name != "entity_id":
             entity_id = entity_id.replace("%3A", ":").replace("%25", "%")
         return found["tenant"], entity_id
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the key is made of: the last word of each placeholder, in turn."""
-        return tuple(name.rpartition(".")[2] for name, _ in self._parts)
+        return tuple(part.name.rpartition(".")[2] for part in self._parts)
 
     def fields(self, event: Event, after: State | None = None) -> dict[str, Any]:
         """What the key is made of, by the last word of each placeholder.
@@ -115,7 +141,10 @@ class KeyTemplate:
         Documents that are not written whole get these fields when they are created, so that
         they can be searched by them.
         """
-        return {name.rpartition(".")[2]: part(event, after) for name, part in self._parts}
+        return {
+            part.name.rpartition(".")[2]: part.read(after if part.of_state else event)
+            for part in self._parts
+        }
 
     def __repr__(self) -> str:
         return self.template
@@ -129,22 +158,25 @@ def _placeholders(template: str) -> list[tuple[str, str | None, str | None, str 
 
 
 def _escape(text: str) -> str:
+    if ":" not in text and "%" not in text:
+        return text
     return text.replace("%", "%25").replace(":", "%3A")
 
 
-def _part(name: str, template: str, state: type[State] | None) -> Part:
+def _read(name: str, template: str, state: type[State] | None) -> tuple[bool, Callable[[Any], Any]]:
+    """Whether this is read from the state, and how."""
     root, _, path = name.partition(".")
     if name in ENVELOPE_FIELDS:
-        return lambda event, _after: getattr(event, name)
+        return False, attrgetter(name)
     if root == "payload" and path:
-        return lambda event, _after: _dig(event.payload, path)
+        return False, lambda event: _dig(event.payload, path)
     if root == "after" and path and state is not None:
         if path not in state.model_fields:
             raise DeclarationError(
                 f"key {template!r}: {state.__name__} has no field {path!r}"
                 f"{did_you_mean(path, state.model_fields)}"
             )
-        return lambda _event, after: getattr(after, path)
+        return True, attrgetter(path)
     choices = [
         *ENVELOPE_FIELDS,
         *([f"after.{field}" for field in state.model_fields] if state else []),

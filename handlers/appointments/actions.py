@@ -34,6 +34,10 @@ class Appointment(State):
     starts_at: datetime | None = None
 
 
+UNTOLD: Final = Appointment()
+"""What an appointment is before its first event."""
+
+
 @action(
     "appointments.apply",
     on=EVENTS,
@@ -44,7 +48,7 @@ class Appointment(State):
 )
 def apply_appointment(state: Appointment | None, event: Event) -> Appointment:
     """The appointment as it stands after this event."""
-    state = state or Appointment()
+    state = state or UNTOLD
     return state.replace(
         status=status_of(event),
         lead=lead_of(event) or state.lead,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from handlers.appointments.actions import Appointment, apply_appointment
 from pipeline import Change, Event, Update, inc, maximum, minimum, observer
 
@@ -24,11 +26,8 @@ def count_conversion(change: Change[Appointment], event: Event) -> Update | None
     outcome = outcome_of(change)
     if outcome is None:
         return None
-    return (
-        inc({f"outcomes.{outcome}": 1})
-        | minimum(first_at=event.occurred_at)
-        | maximum(last_at=event.occurred_at)
-    )
+    at = event.occurred_at
+    return _outcome(outcome) | minimum(first_at=at) | maximum(last_at=at)
 
 
 @observer(
@@ -40,8 +39,21 @@ def count_conversion(change: Change[Appointment], event: Event) -> Update | None
 def count_tenant(change: Change[Appointment], _event: Event) -> Update:
     """One appointment moves from the status it had to the one it has."""
     before, after = change.before, change.after
+    return _move(before.status if before else None, after.status)
+
+
+# There are few statuses, and updates are values: the same ones can be given again and again.
+
+
+@lru_cache(maxsize=1024)
+def _outcome(status: str) -> Update:
+    return inc({f"outcomes.{status}": 1})
+
+
+@lru_cache(maxsize=1024)
+def _move(before: str | None, after: str) -> Update:
     if before is None:
-        return inc({f"standing.{after.status}": 1, "appointments": 1, "changes": 1})
-    if before.status == after.status:
+        return inc({f"standing.{after}": 1, "appointments": 1, "changes": 1})
+    if before == after:
         return inc(changes=1)
-    return inc({f"standing.{before.status}": -1, f"standing.{after.status}": 1, "changes": 1})
+    return inc({f"standing.{before}": -1, f"standing.{after}": 1, "changes": 1})

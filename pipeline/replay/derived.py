@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pipeline.tables import Document
 from pipeline.updates import Update
-from pipeline.updates.inplace import apply_in_place, operators_of
+from pipeline.updates.inplace import Steps, apply_in_place, apply_quickly, operators_of
 
 
 class DerivedTable:
@@ -33,30 +33,38 @@ class DerivedTable:
         """By which operators this field came into documents, as far as it did."""
         return self._operators.get(path, set())
 
-    def get(self, key: str) -> Document | None:
-        """The document itself, to be given to `change`."""
-        return self._documents.get(key)
+    def add_quickly(self, key: str, update: Update, steps: Steps, at: datetime) -> bool:
+        """Add a contribution as `add` does, if there is such a document and it is simple.
 
-    def create(self, key: str, update: Update, at: datetime) -> Document:
-        """Make a document of its first contribution, and of what it is made with.
-
-        Raises:
-            UpdateError: no document can be made of it.
+        Returns:
+            Whether it was; see `apply_quickly`. Otherwise nothing has changed.
         """
-        document: Document = {"_id": key, "_sync": {"contributions": 0}}
-        apply_in_place(update, document, new=True)
-        self._documents[key] = document
-        self._note(update)
+        document = self._documents.get(key)
+        if document is None or not apply_quickly(update, steps, document):
+            return False
         _stamp(document, at)
-        return document
+        return True
 
-    def change(self, document: Document, update: Update, at: datetime) -> None:
+    def add(self, key: str, update: Update, at: datetime, made_with: Callable[[], Update]) -> None:
         """Add a contribution whose event is no earlier than that of the one before.
+
+        Args:
+            key: the document's id.
+            update: the contribution.
+            at: its event's time.
+            made_with: gives what a new document gets beside it.
 
         Raises:
             UpdateError: the document can't take it, and is as it was.
         """
-        if apply_in_place(update, document):
+        document = self._documents.get(key)
+        if document is None:
+            document = {"_id": key, "_sync": {"contributions": 0}}
+            update |= made_with()
+            apply_in_place(update, document, new=True)
+            self._documents[key] = document
+            self._note(update)
+        elif apply_in_place(update, document):
             self._note(update)
         _stamp(document, at)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from operator import gt, lt
 from typing import Any, Final
 
 from pipeline.errors import UpdateError
@@ -53,24 +54,73 @@ def apply_in_place(update: Update, document: dict[str, Any], *, new: bool = Fals
                 inner = child if type(child) is dict else _entered(inner, segment, path, undo)
             current = inner.get(last, MISSING)
             undo.append((inner, last, current))
-            # The two cases that are nearly all; the operators' own functions know the rest.
-            kind = type(current)
-            if kind is int and name == "inc" and type(value) is int:
-                total = current + value
-                if INT64_MIN <= total <= INT64_MAX:
-                    inner[last] = total
-                    continue
-            elif kind is datetime and name in ("max", "min") and type(value) is datetime:
-                if current.tzinfo is not None:
-                    inner[last] = max(current, value) if name == "max" else min(current, value)
-                    continue
-            elif current is MISSING:
+            if current is MISSING:
                 grown = True
             inner[last] = _ACTS[name](path, current, value)
     except UpdateError:
         _take_back(undo)
         raise
     return grown
+
+
+Paths = tuple[str, ...]
+Steps = tuple[tuple[str, tuple[str, ...], str], ...]
+
+_BEATS: Final[dict[str, Callable[[Any, Any], bool]]] = {"max": gt, "min": lt}
+_ORDERED: Final = frozenset({int, str, datetime})
+
+
+def apply_quickly(update: Update, steps: Steps, document: dict[str, Any]) -> bool:
+    """Change the document if that is as simple as nearly all of it is.
+
+    That is: every path holds a whole number to add to, or something to raise or lower to
+    another of its type. It takes half the time of `apply_in_place`, which means the same and
+    does the rest.
+
+    Args:
+        update: what shall happen.
+        steps: `steps_of` the update.
+        document: as for `apply_in_place`.
+
+    Returns:
+        Whether it was so; otherwise the document is as it was.
+    """
+    fields = update._fields
+    writes: list[tuple[dict[str, Any], str, Any]] = []
+    try:
+        for path, above, last in steps:
+            name, value = fields[path]
+            inner = document
+            for segment in above:
+                inner = inner[segment]
+            current = inner[last]
+            kind = type(current)
+            if kind is not type(value):
+                return False
+            if name == "inc" and kind is int:
+                value += current
+                if not INT64_MIN <= value <= INT64_MAX:
+                    return False
+            elif kind not in _ORDERED:
+                return False
+            elif not _BEATS[name](value, current):
+                continue
+            writes.append((inner, last, value))
+    except (KeyError, TypeError):  # another operator, or a field that holds nothing like it
+        return False
+    for inner, last, value in writes:
+        inner[last] = value
+    return True
+
+
+def paths_of(update: Update) -> Paths:
+    """The update's paths, in its own order."""
+    return tuple(update._fields)
+
+
+def steps_of(update: Update) -> Steps:
+    """The way to each of the update's paths; the same for every update with these paths."""
+    return _steps(tuple(update._fields))
 
 
 def touches(update: Update, names: frozenset[str]) -> bool:
@@ -89,7 +139,7 @@ def operators_of(update: Update) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=8192)
-def _steps(paths: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+def _steps(paths: Paths) -> Steps:
     """Each path with its segments, in the order in which MongoDB adds new fields."""
     segments = sorted((tuple(path.split(".")), path) for path in paths)
     return tuple((path, parts[:-1], parts[-1]) for parts, path in segments)

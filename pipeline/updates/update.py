@@ -18,6 +18,7 @@ _INC, _SET_ON_INSERT, _MAX, _MIN, _ADD_TO_SET, _SET = OPERATORS.values()
 
 # What a document is created with says what it is, and is no contribution to take back.
 _SUBTRACTABLE: Final = frozenset({"inc", "set_on_insert"})
+_MERGE: Final = {name: operator.merge for name, operator in OPERATORS.items()}
 _NO_PARENTS: Final[frozenset[str]] = frozenset()
 
 _Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
@@ -61,7 +62,8 @@ class Update:
                 raise UpdateError(f"{path!r} stands twice in a stored update")
             fields[path] = name, OPERATORS[name].check(path, value)
             parents |= above
-        _refuse_overlap(fields, parents)
+        if not parents.isdisjoint(fields):
+            raise _overlap(fields, parents)
         return cls(fields, parents)
 
     @property
@@ -139,23 +141,23 @@ class Update:
             return self
         if not self._fields:
             return other
-        fields = self._fields.copy()
-        for path, entry in other._fields.items():
-            mine = fields.get(path)
-            if mine is None:
-                fields[path] = entry
-                continue
-            name = mine[0]
-            if name != entry[0]:
-                raise UpdateError(
-                    f"{path!r} stands in both {name} and {entry[0]}; MongoDB refuses that"
-                )
-            fields[path] = name, OPERATORS[name].merge(path, mine[1], entry[1])
-        parents = self._parents
-        if other._parents is not parents:
-            parents |= other._parents
-        if parents:
-            _refuse_overlap(fields, parents)
+        fields = {**self._fields, **other._fields}
+        if len(fields) < len(self._fields) + len(other._fields):
+            mine = self._fields
+            for path, (name, value) in other._fields.items():
+                entry = mine.get(path)
+                if entry is None:
+                    continue
+                if entry[0] != name:
+                    raise UpdateError(
+                        f"{path!r} stands in both {entry[0]} and {name}; MongoDB refuses that"
+                    )
+                fields[path] = name, _MERGE[name](path, entry[1], value)
+        parents, above = self._parents, other._parents
+        if above and above is not parents:
+            parents = parents | above if parents else above
+        if parents and not parents.isdisjoint(fields):
+            raise _overlap(fields, parents)
         return Update(fields, parents)
 
     def to_mongo(self) -> dict[str, dict[str, Any]]:
@@ -301,31 +303,35 @@ def assign(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
     return _built(_SET, paths, fields)
 
 
-def _built(operator: Operator, paths: Mapping[str, Any] | None, fields: dict[str, Any]) -> Update:
+def _built(
+    operator: Operator, paths: Mapping[str, Any] | None, fields: Mapping[str, Any]
+) -> Update:
     name, check = operator.name, operator.check
     if paths:
-        twice = paths.keys() & fields.keys()
-        if twice:
-            raise UpdateError(f"{min(twice)!r} is given twice")
-        fields = {**paths, **fields}
+        fields = _joined(paths, fields) if fields else paths
     entries: dict[str, _Entry] = {}
     parents = _NO_PARENTS
     for raw, value in fields.items():
         path, above = checked_path(raw)
         entries[path] = name, check(path, value)
         if above:
-            parents |= above
-    if parents:
-        _refuse_overlap(entries, parents)
+            parents = parents | above if parents else above
+    if parents and not parents.isdisjoint(entries):
+        raise _overlap(entries, parents)
     return Update(entries, parents)
 
 
-def _refuse_overlap(fields: dict[str, _Entry], parents: frozenset[str]) -> None:
-    if parents.isdisjoint(fields):
-        return
+def _joined(paths: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    twice = paths.keys() & fields.keys()
+    if twice:
+        raise UpdateError(f"{min(twice)!r} is given twice")
+    return {**paths, **fields}
+
+
+def _overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:
     above = min(parents.intersection(fields))
     below = min(path for path in fields if path.startswith(f"{above}."))
-    raise UpdateError(f"{above!r} and {below!r} can't change in one update; MongoDB refuses that")
+    return UpdateError(f"{above!r} and {below!r} can't change in one update; MongoDB refuses that")
 
 
 def _triple(triple: Sequence[Any]) -> tuple[str, Any, Any]:

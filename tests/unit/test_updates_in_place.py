@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from pipeline.errors import UpdateError
 from pipeline.tables import Document, as_stored
 from pipeline.updates import Update, add_to_set, assign, inc, maximum, minimum, set_on_insert
-from pipeline.updates.inplace import apply_in_place, operators_of, touches
+from pipeline.updates.inplace import (
+    apply_in_place,
+    apply_quickly,
+    operators_of,
+    steps_of,
+    touches,
+)
 from tests.unit.test_updates_properties import amounts, mergeable, orderable, values
 
 REFUSED = "refused"
@@ -65,6 +71,56 @@ def test_in_place_and_on_a_copy_a_document_ends_alike(
         else:
             assert spelled(mine) == expected
             stored = mine
+
+
+orderly = st.sampled_from([1, -1, 2**62, "a", "b", NOON, NOON + timedelta(days=1), 1.5])
+simple = st.dictionaries(st.sampled_from(["a", "b", "c.x", "d.e.f"]), orderly, min_size=1).map(
+    lambda fields: [
+        maximum(fields),
+        minimum(fields),
+        assign(fields),
+        add_to_set(fields),
+        set_on_insert(fields),
+        inc({path: value for path, value in fields.items() if type(value) is int}),
+    ]
+)
+likely = st.fixed_dictionaries(
+    {"a": orderly, "b": orderly | st.just(value=True), "c": st.fixed_dictionaries({"x": orderly})},
+    optional={"d": orderly | st.fixed_dictionaries({"e": st.dictionaries(st.just("f"), orderly)})},
+)
+
+
+@given(simple, likely)
+def test_what_is_applied_quickly_comes_out_as_it_would_otherwise(
+    updates: list[Update], document: Document
+) -> None:
+    """Or it is left alone altogether."""
+    for update in updates:
+        mine, other = deepcopy(document), deepcopy(document)
+        if apply_quickly(update, steps_of(update), mine):
+            assert not apply_in_place(update, other)
+        assert spelled(mine) == spelled(other)
+
+
+@pytest.mark.parametrize(
+    ("update", "document", "quick"),
+    [
+        (inc({"a.b": 2, "n": 1}), {"a": {"b": 1}, "n": 1}, True),
+        (minimum(first=NOON) | maximum(last=NOON), {"first": NOON, "last": NOON}, True),
+        (inc(n=1), {"n": 2**63 - 1}, False),
+        (inc(n=1), {"n": True}, False),
+        (inc(n=1), {}, False),
+        (inc({"a.b": 1}), {"a": "b"}, False),
+        (assign(n=1), {"n": 0}, False),
+        (set_on_insert(n=1), {"n": 0}, False),
+        (maximum(at=NOON), {"at": NOON.replace(tzinfo=None)}, False),
+    ],
+)
+def test_only_what_is_simple_is_applied_quickly(
+    update: Update, document: Document, *, quick: bool
+) -> None:
+    """Nearly all is; a property above holds the results together."""
+    assert apply_quickly(update, steps_of(update), document) is quick
 
 
 @given(mergeable(), documents)

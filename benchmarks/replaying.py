@@ -1,0 +1,96 @@
+"""The sequential run in memory: events a second on one core.
+
+CPU time of this process is what counts, and of several runs the fastest: other work on the
+machine can only add to it. Reading events, running them and comparing tables are measured
+apart; so are the handlers' functions alone, which no run of them can be faster than.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from benchmarks.main_job import Bench, Options, flight_events
+from pipeline import Change, Event, State
+from pipeline.declarations import Fold
+from pipeline.event import parse_event
+from pipeline.registry import Registry, load
+from pipeline.replay import compare, replay
+from pipeline.tables import as_stored
+
+BESIDE: Final = Path(__file__).parents[2] / "shared" / "data"
+BOOKINGS: Final = "hotel_bookings.ndjson.gz"
+SKEW: Final = timedelta(days=1)
+
+T = TypeVar("T")
+
+
+def replaying(bench: Bench, options: Options) -> dict[str, Any]:
+    """Flights, and hotel bookings where they are at hand, through the handlers in memory."""
+    registry = load(bench.settings.handlers)
+    lines = {
+        "flights": [event.model_dump_json() for event in flight_events(options.events)],
+        "bookings": list(islice(_bookings(), options.events)),
+    }
+    return {
+        f"{name}_{figure}": value
+        for name, read in lines.items()
+        if read
+        for figure, value in _figures(registry, read, options.repeat).items()
+    }
+
+
+def _bookings() -> Iterator[str | bytes]:
+    """Lines of the hotel bookings; none where the shared data is not there."""
+    path = Path(os.environ.get("PIPELINE_SHARED_DATA", BESIDE)) / BOOKINGS
+    if path.is_file():
+        with gzip.open(path) as file:
+            yield from file
+
+
+def _figures(registry: Registry, lines: list[Any], repeat: int) -> dict[str, float]:
+    now = datetime.now(UTC)
+    seconds: dict[str, list[float]] = {}
+
+    def timed(what: str, work: Callable[[], T]) -> T:
+        begun = time.process_time()
+        done = work()
+        seconds.setdefault(what, []).append(time.process_time() - begun)
+        return done
+
+    for _ in range(repeat):
+        events = timed("parsed", lambda: [parse_event(x, now=now, max_skew=SKEW) for x in lines])
+        tables = timed("replayed", lambda: replay(registry, events))  # noqa: B023 - run at once
+        live = {name: [as_stored(d) for _, d in tables[name].entries()] for name in tables}
+        timed("compared", lambda: compare(tables, live))  # noqa: B023 - as above
+        events.sort(key=attrgetter("order"))
+        timed("handlers_alone", lambda: _handlers_alone(registry, events))  # noqa: B023 - as above
+    return {
+        "events": len(lines),
+        **{f"{what}_per_second": round(len(lines) / min(all_)) for what, all_ in seconds.items()},
+    }
+
+
+def _handlers_alone(registry: Registry, events: list[Event]) -> None:
+    """Call the functions that an event goes through, and do nothing with what they return."""
+    folds = [
+        (fold.function, {}, [observer.function for observer in registry.observers_below(fold)])
+        for fold in registry
+        if isinstance(fold, Fold)
+    ]
+    states: dict[tuple[str, str], State]
+    for event in events:
+        about = event.tenant, event.entity_id
+        for function, states, observers in folds:
+            before = states.get(about)
+            after = states[about] = function(before, event)
+            change = Change(before, after)
+            for observe in observers:
+                observe(change, event)
