@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.feeding import POLL_SECONDS, feed, wait_until_idle
 from benchmarks.main_job import Bench, Options, flight_events
-from pipeline.store.lock_policies import LockPolicies, Scope
+from pipeline.store.policies import LockPolicies, Scope
 from workers.bootstrap import Application
 from workers.supervisor import Supervisor
 

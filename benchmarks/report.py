@@ -35,7 +35,7 @@ def figures(app: Application, fed: Fed, seconds: float) -> dict[str, Any]:
         "events_per_second": round(fed.submitted / seconds),
         "latency_ms": {"p50": p50, "p99": p99, "sampled": len(fed.sample)},
         "documents": app.store.counts(app.registry.tables()),
-        "late_healed": app.store.database["ledger"].count_documents({"late_ms": {"$gt": 0}}),
+        "late_healed": app.store.database["ledger"].count_documents({"mark": "late"}),
         "trouble": records.ledger.in_trouble(),
         "workers": app.settings.workers,
     }
@@ -125,7 +125,7 @@ def _latencies(app: Application, sample: list[str]) -> list[float]:
 def _event_to_trace(app: Application) -> str:
     """An event that came late if there is one, else any."""
     ledger = app.store.database["ledger"]
-    late = ledger.find({"late_ms": {"$gt": 0}}, {"_id": 1}).limit(1)
+    late = ledger.find({"mark": "late"}, {"_id": 1}).limit(1)
     row = next(late, None) or next(ledger.find({}, {"_id": 1}).limit(1))
     return event_id_of(row["_id"].rpartition("|")[0])
 

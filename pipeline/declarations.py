@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 from pipeline.backoff import Backoff
 from pipeline.errors import DeclarationError
-from pipeline.event import Event
+from pipeline.event import MAX_SEQ, Event
 from pipeline.keys import KeyTemplate, did_you_mean
 from pipeline.state import State
 
@@ -31,6 +31,7 @@ RESERVED_TABLES: Final = frozenset(
         "ledger",
         "batches",
         "lock_policies",
+        "hold_policies",
         "verifications",
         "verification_units",
         "verification_findings",
@@ -106,12 +107,15 @@ class Fold(Action):
         history: the temporal table that keeps every change.
         ordered: whether the events of one document wait for those submitted before them.
         timeline: whether what changed in a time range is found by an index.
+        numbered_from: the number of a document's first event, where each source numbers the
+            events of a document one by one; None where it does not.
     """
 
     state: type[State]
     history: str
     ordered: bool
     timeline: bool
+    numbered_from: int | None = None
 
     def lock(self, event: Event) -> str:
         """The id that a run with this event locks: that of the document it touches.
@@ -163,6 +167,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
     version: int = 1,
     ordered: bool = False,
     timeline: bool = False,
+    numbered_from: int | None = None,
 ) -> Callable[[Callable[..., Any]], Action]:
     """Declare an action.
 
@@ -183,6 +188,9 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
             heals. It saves the healing where a source sends in order.
         timeline: for a fold, find what changed in a time range by an index on its history,
             which costs an entry more for each event.
+        numbered_from: for a fold, say that each source numbers the events of a document one by
+            one (`seq`), and with which number it begins. Then gaps are found, and an event can
+            be held back for the one before it, as long as its tenant allows (`pipeline hold`).
 
     Raises:
         DeclarationError: with what is wrong and a guess at the cause.
@@ -192,9 +200,17 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         _check_names(name, table)
         _check_version(name, version)
         state = _fold_state(name, function)
-        if state is None and (history is not None or ordered or timeline):
+        if state is None and (
+            history is not None or ordered or timeline or numbered_from is not None
+        ):
             raise DeclarationError(
-                f"{name}: only a fold, (state, event) -> state, has a history or keeps an order"
+                f"{name}: only a fold, (state, event) -> state, has a history, keeps an order "
+                f"or knows numbers"
+            )
+        if numbered_from is not None and not 0 <= numbered_from <= MAX_SEQ:
+            raise DeclarationError(
+                f"{name}: numbered_from= takes the number of a document's first event, "
+                f"0 or greater, not {numbered_from}"
             )
         template, types = KeyTemplate(key), (on,) if isinstance(on, str) else on
         found_by = _index_fields(name, indexes, state.model_fields if state else template.names)
@@ -205,7 +221,7 @@ def action(  # noqa: PLR0913 - a declaration names all it declares
         _check_names(name, temporal)
         if temporal == table:
             raise DeclarationError(f"{name}: a fold's history needs a table of its own")
-        return Fold(*common, state, temporal, ordered, timeline)
+        return Fold(*common, state, temporal, ordered, timeline, numbered_from)
 
     return declare
 

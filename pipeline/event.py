@@ -161,6 +161,22 @@ def tenant_of(key: str) -> str:
     return key.rpartition("@")[2].partition("/")[0]
 
 
+def source_of(key: str) -> str:
+    """The source within an event key."""
+    return key.rpartition("@")[2].partition("/")[2]
+
+
+def key_of_order(order: str) -> str:
+    """The key of the event that has this order."""
+    return order.split("~", 2)[2]
+
+
+def number_of_order(order: str) -> int | None:
+    """The sequence of the event that has this order, or None where it has none."""
+    digits = order.split("~", 2)[1][1:]
+    return int(digits) if digits else None
+
+
 def order_of(occurred_at: datetime, seq: int | None, key: str) -> str:
     """A string that sorts by event time, then sequence (none first), then key.
 

@@ -126,6 +126,7 @@ def _step_json(step: Step) -> dict[str, Any]:
             "write_at": row.write_at,
             "lag_ms": row.lag_ms,
             "late_ms": row.late_ms,
+            "mark": row.disorder.mark.value if row.disorder else None,
             "error": row.error,
         }
     if row is not None and row.outdated is not None:

@@ -18,13 +18,15 @@ from pipeline.dispatch import Dispatcher
 from pipeline.executor import Executor
 from pipeline.executor.locking import Locking
 from pipeline.executor.steps import Hooks, Step, go_on
-from pipeline.locks import Keeper, Locks, PolicyWatch
+from pipeline.holding import HoldPolicy
+from pipeline.locks import Keeper, LockPolicy, Locks
 from pipeline.locks import connect as connect_locks
+from pipeline.policies import PolicyWatch
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
-from pipeline.store.lock_policies import LockPolicies
+from pipeline.store.policies import HoldPolicies, LockPolicies
 from pipeline.verification import Verifier
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
@@ -67,10 +69,11 @@ class Application:
 
     @contextmanager
     def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:
-        """The executor of one worker, with the side threads that look after its leases."""
+        """The executor of one worker, with the side threads that look after leases and policies."""
         with (
             Keeper(self.locks, self.clock) as keeper,
-            PolicyWatch(LockPolicies(self.store.database).all) as policies,
+            PolicyWatch(LockPolicies(self.store.database).all, LockPolicy()) as policies,
+            PolicyWatch(HoldPolicies(self.store.database).all, HoldPolicy()) as holds,
         ):
             yield Executor(
                 self.store,
@@ -80,6 +83,7 @@ class Application:
                 worker=worker,
                 hooks=Hooks(passing, self.heartbeats.suspect),
                 locking=Locking(self.locks, keeper, policies, worker),
+                grace=lambda handler, tenant: holds.policy_for(handler, tenant).grace_ms,
             )
 
 

@@ -27,9 +27,9 @@ class Planned(NamedTuple):
         return max((plan.fence for plan in self.plans.values()), default=0)
 
     @property
-    def faulty(self) -> bool:
-        """Whether a handler failed on an event."""
-        return any(plan.faults for plan in self.plans.values())
+    def halting(self) -> bool:
+        """Whether an event is not applied, since a handler failed on it or it has to wait."""
+        return any(plan.faults or plan.waiting for plan in self.plans.values())
 
 
 @dataclass(slots=True)

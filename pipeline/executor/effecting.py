@@ -18,7 +18,7 @@ from pipeline.executor.deriving import Transitions, change_of
 from pipeline.executor.failing import failure
 from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import Result, Run
-from pipeline.executor.settled import settled_pairs
+from pipeline.executor.settled import look
 from pipeline.executor.settling import settle
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records, RunRecord, Store
@@ -125,7 +125,7 @@ def _begin(
     """
     records = tx.events.load(events)
     changes = Transitions(tx, records, {}).under(effect.after)
-    settled = settled_pairs(tx, [effect], events)
+    settled = look(tx, [effect], events).settled
     todo = [records[event] for event in events if (effect.name, event) not in settled]
     begun = [run.row(effect, record, Result(LedgerState.SENDING)) for record in todo]
     tx.ledger.put([*begun, *_right_again(tx, effect, events, changes)])

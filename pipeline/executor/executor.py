@@ -20,6 +20,7 @@ from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Effect, Fold, Handler, Observer
 from pipeline.errors import Unavailable, UnknownHandler
 from pipeline.event import Event
+from pipeline.executor.arriving import Graces, Holds, no_grace
 from pipeline.executor.course import Course, Planned
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
 from pipeline.executor.effecting import Effects
@@ -30,7 +31,8 @@ from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import MILLISECONDS, Plan, Run
 from pipeline.executor.recent import Recent, Seen
 from pipeline.executor.refolding import plan_fold
-from pipeline.executor.settled import Pairs, settled_pairs
+from pipeline.executor.releasing import hold_back, release
+from pipeline.executor.settled import Looked, look
 from pipeline.executor.settling import settle
 from pipeline.executor.steps import Hooks, Step
 from pipeline.registry import SIBLINGS, Registry
@@ -63,9 +65,10 @@ class Executor:
         worker: who we are in the ledger.
         locking: takes leases on the ids of folds; None takes none.
         hooks: who is told of the steps of a run.
+        grace: how long events of a handler and a tenant wait for their predecessors.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run needs, each from another corner
         self,
         store: Store,
         registry: Registry,
@@ -75,6 +78,7 @@ class Executor:
         worker: str,
         locking: Locking | None = None,
         hooks: Hooks | None = None,
+        grace: Graces = no_grace,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -84,6 +88,7 @@ class Executor:
         self._locking = locking
         self._hooks = hooks or Hooks()
         self._pass = self._hooks.passing
+        self._grace = grace
         self._recent = Recent()
         self._effects = Effects(store, clock, settings, worker)
 
@@ -215,15 +220,15 @@ class Executor:
         If something is, that undoes the transaction, and the next try looks.
         """
         self._pass(Step.BEGUN)
-        settled: Pairs | None = None
+        looked: Looked | None = None
         if course.doubtful:
             batches = list(tx.batches.pending([batch.id for batch in batches]).values())
             if not batches:
                 return Outcome(claimed=False)
-            settled = settled_pairs(tx, course.handlers, list(course.free(batches)))
+            looked = look(tx, course.handlers, list(course.free(batches)))
         for table, keys in course.contested.items():
             tx.table(table).seize(keys, self._clock.now())
-        read_at, planned = self._planned(tx, course, batches, settled)
+        read_at, planned = self._planned(tx, course, batches, looked)
         self._pass(Step.PLANNED)
         failed = {event: batch.attempt for batch in batches for event in batch.events}
         fence, write_at = course.grip.fence, self._clock.now()
@@ -232,7 +237,7 @@ class Executor:
             for plan in planned.plans.values():
                 plan.write(tx, run, course.contested)
             self._pass(Step.WRITTEN)
-            outcome = self._record(tx, course, planned, run, settled)
+            outcome = self._record(tx, course, planned, run, looked)
             outcome.following += [rest for _, rest in course.put_off(batches)]
             locked_at = None if fence is None else course.locked_at
             record = RunRecord(self._worker, read_at, locked_at, fence)
@@ -246,25 +251,25 @@ class Executor:
         return outcome
 
     def _planned(
-        self, tx: Records, course: Course, batches: Sequence[Batch], settled: Pairs | None
+        self, tx: Records, course: Course, batches: Sequence[Batch], looked: Looked | None
     ) -> tuple[datetime, Planned]:
         """When we began to read, and what the handlers make of the events.
 
         Raises:
             LeaseLost: somebody has written under a lease younger than ours.
-            Outdated: a handler failed, and only a look tells how often it did before.
+            Outdated: an event failed or is to wait, and only a look tells what it did before.
         """
-        if course.ahead is not None and settled is None:
+        if course.ahead is not None and looked is None:
             read_at, planned = course.started_at, course.ahead
         else:
             read_at = self._clock.now()
             records = {event: course.seen.records[event] for event in course.free(batches)}
-            planned = self._plan(tx, course.handlers, Seen(records, {}), settled or frozenset())
+            planned = self._plan(tx, course.handlers, Seen(records, {}), looked)
         if course.grip.fence is not None and planned.fence > course.grip.fence:
             raise LeaseLost(planned.fence)
-        if settled is None and planned.faulty:
+        if looked is None and planned.halting:
             course.doubtful = True
-            raise Outdated("an event failed in a try that did not look")
+            raise Outdated("an event is not applied in a try that did not look")
         return read_at, planned
 
     def _plan(
@@ -272,18 +277,24 @@ class Executor:
         tx: Records,
         handlers: Sequence[Handler],
         seen: Seen,
-        settled: Pairs = frozenset(),
+        looked: Looked | None = None,
     ) -> Planned:
         """Read what the handlers need, and run them on all events that are not settled."""
         transitions = Transitions(tx, seen.records, seen.transitions)
         plans: dict[Handler, Plan] = {}
+        looked = looked or Looked()
         for handler in handlers:
-            todo = {e: r for e, r in seen.records.items() if (handler.name, e) not in settled}
+            todo = {
+                e: r for e, r in seen.records.items() if (handler.name, e) not in looked.settled
+            }
             match handler:
                 case Observer():
                     plans[handler] = plan_observer(transitions, handler, todo)
                 case Fold():
-                    plans[handler] = plan_fold(tx, self._registry, handler, todo, self._settings)
+                    holds = Holds(self._grace, self._clock.now(), looked.held)
+                    plans[handler] = plan_fold(
+                        tx, self._registry, handler, todo, self._settings, holds
+                    )
                     transitions.known[handler.name] = plans[handler].changes
                 case Commutative():
                     plans[handler] = plan_action(handler, todo)
@@ -292,10 +303,10 @@ class Executor:
         return Planned(plans, transitions)
 
     def _record(
-        self, tx: Records, course: Course, planned: Planned, run: Run, settled: Pairs | None
+        self, tx: Records, course: Course, planned: Planned, run: Run, looked: Looked | None
     ) -> Outcome:
         """Write the ledger rows, give failed events batches of their own, chain the rest."""
-        outcome = Outcome(repeated=len(settled or ()))
+        outcome = Outcome(repeated=len(looked.settled) if looked else 0)
         rows: list[LedgerRow] = []
         course.followed.clear()
         records = course.seen.records
@@ -306,12 +317,16 @@ class Executor:
                 for event, error in plan.faults.items()
             ]
             self._chain(course, handler, list(plan.results), planned.transitions, outcome)
+            if isinstance(handler, Fold) and handler.numbered_from is not None:
+                hold_back(handler, plan, run, records, outcome)
+                outcome.following += release(tx, handler, plan, run, self._grace, self._settings)
         outcome.done = len(rows)
-        outcome.late = sum(row.late_ms is not None for row in rows)
-        if settled is None:
+        outcome.late = sum(row.disorder is not None for row in rows)
+        if looked is None:
             tx.ledger.insert(rows)
         else:
-            tx.ledger.put([*rows, *(failed.row for failed in outcome.failures)])
+            rows += [failed.row for failed in outcome.failures]
+            tx.ledger.put([*rows, *(held.row for held in outcome.held)])
         self._pass(Step.RECORDED)
         return outcome
 
@@ -367,6 +382,7 @@ class Executor:
             repeated=outcome.repeated,
             failed=len(outcome.failures),
             late=outcome.late,
+            held=len(outcome.held),
             following=len(outcome.following),
             ms=round(seconds * MILLISECONDS, 1),
         )

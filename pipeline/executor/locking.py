@@ -16,7 +16,8 @@ import structlog
 
 from pipeline.declarations import Fold, Handler
 from pipeline.errors import Unavailable
-from pipeline.locks import Keeper, Lease, LockPolicy, Locks, PolicyWatch, WhenBusy
+from pipeline.locks import Keeper, Lease, LockPolicy, Locks, WhenBusy
+from pipeline.policies import PolicyWatch
 from pipeline.store import Batch, EventRecord
 
 log = structlog.get_logger(__name__)
@@ -61,7 +62,9 @@ class Locking:
         worker: our name; each run is an owner of its own.
     """
 
-    def __init__(self, locks: Locks, keeper: Keeper, policies: PolicyWatch, worker: str) -> None:
+    def __init__(
+        self, locks: Locks, keeper: Keeper, policies: PolicyWatch[LockPolicy], worker: str
+    ) -> None:
         self._locks = locks
         self._keeper = keeper
         self._policies = policies

@@ -29,6 +29,20 @@ class Failure(NamedTuple):
         return self.row.state is not LedgerState.CANCELLED
 
 
+class HeldBack(NamedTuple):
+    """An event that waits for its predecessor.
+
+    Attributes:
+        row: its ledger row.
+        batch: the batch of one it has now.
+        due_at: when it is applied at the latest.
+    """
+
+    row: LedgerRow
+    batch: Batch
+    due_at: datetime
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of a run.
@@ -37,8 +51,9 @@ class Outcome:
         claimed: False where all of it had been done before.
         done: effects committed, of any handler on any event.
         repeated: effects that had been there before.
-        late: how many events were late for their document.
+        late: how many events were out of order for their document.
         failures: events that had no effect.
+        held: events that wait for their predecessors.
         following: batches to be enqueued: of the handlers that follow, or parts of this one.
     """
 
@@ -47,6 +62,7 @@ class Outcome:
     repeated: int = 0
     late: int = 0
     failures: list[Failure] = field(default_factory=list)
+    held: list[HeldBack] = field(default_factory=list)
     following: list[Batch] = field(default_factory=list)
 
     @classmethod
@@ -59,5 +75,6 @@ class Outcome:
             total.repeated += one.repeated
             total.late += one.late
             total.failures += one.failures
+            total.held += one.held
             total.following += one.following
         return total

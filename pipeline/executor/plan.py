@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from pipeline.declarations import Handler
+from pipeline.disorder import Disorder
+from pipeline.holding import Held
+from pipeline.numbering import Numbering
 from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
 from pipeline.temporal import Transition
 from pipeline.updates import Update, assign, inc, maximum
@@ -64,9 +67,10 @@ class Run:
             job=self.job,
             write_at=self.write_at,
             lag_ms=(self.write_at - record.received_at) // MILLISECOND,
-            late_ms=result.late_ms,
             error=result.error,
             version=handler.version,
+            disorder=result.disorder,
+            held=result.held,
         )
 
 
@@ -76,8 +80,9 @@ class Result(NamedTuple):
     state: LedgerState
     key: str | None = None
     wrote: Update = NOTHING_WRITTEN
-    late_ms: int | None = None
     error: dict[str, str] | None = None
+    disorder: Disorder | None = None
+    held: Held | None = None
 
 
 @dataclass(slots=True)
@@ -91,6 +96,9 @@ class Plan:
             `contested` before it does, so that another try can seize them first.
         changes: by event key, what a fold changed.
         fence: the highest fence under which the documents it read were written.
+        waiting: by event key, for events that are held back; nothing is done about them yet.
+        ended: by event key, for events that were held back before, how that ended.
+        numbering: by document, the numbers it has seen with this plan, where they are kept.
     """
 
     results: dict[str, Result]
@@ -98,6 +106,9 @@ class Plan:
     write: Callable[[Records, Run, Contested], None]
     changes: dict[str, Transition] = field(default_factory=dict)
     fence: int = 0
+    waiting: dict[str, Result] = field(default_factory=dict)
+    ended: Mapping[str, Held] = field(default_factory=dict)
+    numbering: Mapping[str, Numbering] = field(default_factory=dict)
 
 
 def described(error: BaseException, stage: str) -> dict[str, str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from pipeline.declarations import Fold
+from pipeline.disorder import Disorder
 from pipeline.event import Event
+from pipeline.executor.arriving import Arrivals, Holds, sort_out
 from pipeline.executor.healing import Site
 from pipeline.executor.later import LaterRows
-from pipeline.executor.plan import MILLISECOND, Contested, Plan, Result, Run
+from pipeline.executor.plan import Contested, Plan, Result, Run
 from pipeline.executor.rewriting import fence_of, rewrite
 from pipeline.folding import Folded, Past, Standing, fold
 from pipeline.registry import Registry
@@ -32,27 +34,40 @@ def plan_fold(
     action: Fold,
     records: Mapping[str, EventRecord],
     settings: Settings,
+    holds: Holds,
 ) -> Plan:
-    """Run a fold on a batch."""
-    by_key: dict[str, list[Event]] = defaultdict(list)
+    """Run a fold on a batch, whose events are given in the order in which they came."""
+    came: dict[str, list[Event]] = defaultdict(list)
     faults: dict[str, Exception] = {}
     for record in records.values():
         try:
-            by_key[action.key(record.event)].append(record.event)
+            came[action.key(record.event)].append(record.event)
         except Exception as error:  # noqa: BLE001 - a key that can't be made is its event's fault
             faults[record.event.key] = error
-    for events in by_key.values():
-        events.sort(key=lambda event: event.order)
-    documents = tx.table(action.table).get(by_key)
+    documents = tx.table(action.table).get(came)
+    arrivals = sort_out(action, came, documents, holds)
+    by_key = {key: sorted(events, key=_order) for key, events in arrivals.by_key.items() if events}
     standings = {key: standing_of(document) for key, document in documents.items()}
     later = LaterRows(tx, action.history, _late(by_key, standings))
-    plan = _FoldPlan(registry, action, documents, later.records, settings)
+    plan = _FoldPlan(registry, action, documents, later.records, settings, arrivals)
     for key, events in by_key.items():
         past = Past(standings.get(key), later.of(key))
-        plan.folded.append(fold(action, key, past, events))
+        plan.add(fold(action, key, past, events))
     for folded in plan.folded:
         faults |= folded.faults
-    return Plan(plan.results(records), faults, plan.write, plan.changes(), plan.highest_fence())
+    return Plan(
+        plan.results(),
+        faults,
+        plan.write,
+        plan.changes(),
+        plan.highest_fence(),
+        arrivals.waiting,
+        arrivals.ended,
+        arrivals.numbering,
+    )
+
+
+_order: Final = attrgetter("order")
 
 
 def standing_of(document: Document) -> Standing:
@@ -81,21 +96,30 @@ class _FoldPlan:
         documents: Mapping[str, Document],
         known: Mapping[str, EventRecord],
         settings: Settings,
+        arrivals: Arrivals,
     ) -> None:
         self.folded: list[Folded] = []
+        self._arrivals = arrivals
+        self._disorder: dict[str, Disorder] = {}
         self._registry = registry
         self._action = action
         self._documents = documents
         self._known = known
         self._settings = settings
 
-    def results(self, records: Mapping[str, EventRecord]) -> dict[str, Result]:
+    def add(self, folded: Folded) -> None:
+        self.folded.append(folded)
+        self._disorder |= self._arrivals.disorder(folded, self._documents.get(folded.key))
+
+    def results(self) -> dict[str, Result]:
+        disorder, ended = self._disorder, self._arrivals.ended
         return {
             event: Result(
                 LedgerState.DONE,
                 folded.key,
                 wrote,
-                late_ms=self._lateness(folded.key, records[event].event),
+                disorder=disorder.get(event),
+                held=ended.get(event),
             )
             for folded in self.folded
             for event, wrote in folded.wrote.items()
@@ -110,12 +134,5 @@ class _FoldPlan:
     def write(self, tx: Records, run: Run, contested: Contested) -> None:
         site = Site(tx, self._registry, run, contested, self._settings)
         changed = [folded for folded in self.folded if folded.changes]
-        rewrite(site, self._action, changed, self._documents, self._known)
-
-    def _lateness(self, key: str, event: Event) -> int | None:
-        """Milliseconds of event time behind what the document had seen; None if in order."""
-        document = self._documents.get(key)
-        if document is None or event.order > document["_sync"]["order"]:
-            return None
-        behind: timedelta = document["_sync"]["event_at"] - event.occurred_at
-        return behind // MILLISECOND
+        numbers = {key: seen.stored() for key, seen in self._arrivals.numbering.items()}
+        rewrite(site, self._action, changed, self._documents, self._known, numbers=numbers)

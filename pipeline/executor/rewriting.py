@@ -6,16 +6,19 @@ The same for events that come, late or not, and for events that are taken out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from pipeline.declarations import Fold
 from pipeline.executor.healing import Case, Healer, Site
 from pipeline.executor.plan import Run
 from pipeline.folding import Folded
+from pipeline.numbering import Stored
 from pipeline.store import EventRecord, LedgerState
 from pipeline.temporal import Row
 
 Document = dict[str, Any]
+NO_NUMBERS: Final[Mapping[str, Stored]] = MappingProxyType({})
 
 
 def rewrite(
@@ -25,6 +28,7 @@ def rewrite(
     documents: Mapping[str, Document],
     known: Mapping[str, EventRecord],
     without: Sequence[str] = (),
+    numbers: Mapping[str, Stored] = NO_NUMBERS,
 ) -> Healer | None:
     """Bring documents, temporal rows and contributions to what folding came to.
 
@@ -35,6 +39,8 @@ def rewrite(
         documents: these documents as they stand, by key.
         known: by key, the events of all rows that were read.
         without: keys of the events that were taken out.
+        numbers: by key, the numbers that documents have seen with these events, where they
+            are kept; what is taken out has been seen all the same.
 
     Returns:
         What was corrected in derived documents; None where nothing had to be.
@@ -45,7 +51,7 @@ def rewrite(
     table = site.tx.table(action.table)
     table.replace(
         [
-            document_of(folded, site.run, documents.get(folded.key))
+            document_of(folded, site.run, documents.get(folded.key), numbers.get(folded.key))
             for folded in changed
             if folded.order
         ]
@@ -89,10 +95,16 @@ def _cases(folded: Folded, known: Mapping[str, EventRecord], without: Sequence[s
     ]
 
 
-def document_of(folded: Folded, run: Run, stood: Document | None) -> Document:
-    """The document as it is to be written, under no lower fence than before."""
+def document_of(
+    folded: Folded, run: Run, stood: Document | None, numbers: Stored | None = None
+) -> Document:
+    """The document as it is to be written, under no lower fence and with no fewer numbers."""
     sync: Document = {"order": folded.order, "event_at": folded.event_at, **run.stamp}
     fence = max(fence_of(stood), run.fence or 0)
     if fence:
         sync["fence"] = fence
+    if numbers is None and stood is not None:
+        numbers = stood["_sync"].get("numbers")
+    if numbers is not None:
+        sync["numbers"] = numbers
     return {"_id": folded.key, **(folded.state or {}), "_sync": sync}

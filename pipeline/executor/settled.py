@@ -1,11 +1,13 @@
-"""What is settled: pairs of handler and event for which nothing is to be done."""
+"""What the ledger says of the events of a run, where it has been asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 from pipeline.declarations import Effect, Handler, Observer
+from pipeline.holding import Held
 from pipeline.store import LedgerState, Records
 from pipeline.store.ledger import FINAL, WITH_EFFECT, row_id
 
@@ -13,8 +15,21 @@ Pairs = AbstractSet[tuple[str, str]]
 """Pairs of handler and event."""
 
 
-def settled_pairs(tx: Records, handlers: Sequence[Handler], events: Sequence[str]) -> Pairs:
-    """Those of the pairs that are done for good, or whose turn has not come.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What stands in the ledger.
+
+    Attributes:
+        settled: pairs for which nothing is to be done: done for good, or not yet their turn.
+        held: by event key, how events were held back that are not settled.
+    """
+
+    settled: Pairs = frozenset()
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+
+def look(tx: Records, handlers: Sequence[Handler], events: Sequence[str]) -> Looked:
+    """What stands in the rows of these handlers and events.
 
     Where a row waits, its turn comes when what the handler follows has an effect: then there
     is a batch of it, and the row is no obstacle. So it is with an effect that has begun.
@@ -34,4 +49,7 @@ def settled_pairs(tx: Records, handlers: Sequence[Handler], events: Sequence[str
             for pair, leader in waiting.items()
             if leader not in leading or leading[leader].state not in WITH_EFFECT
         }
-    return settled
+    return Looked(
+        settled,
+        {row.event: row.held for row in rows if row.held is not None and row.state not in FINAL},
+    )

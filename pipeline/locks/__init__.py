@@ -1,4 +1,4 @@
-"""Leases on ids in Redis, and the policies that say who takes them how.
+"""Leases on ids in Redis, and what a policy says of who takes them how.
 
 Leases are for order and speed: who holds one is not interrupted by others on the same ids.
 Correctness never depends on them. Redis may be wiped at any moment; then all is free.
@@ -6,16 +6,13 @@ Correctness never depends on them. Redis may be wiped at any moment; then all is
 
 from pipeline.locks.keeper import Keeper
 from pipeline.locks.locks import Lease, Locks, connect
-from pipeline.locks.policy import LockPolicy, PolicyTable, WhenBusy
-from pipeline.locks.watch import PolicyWatch
+from pipeline.locks.policy import LockPolicy, WhenBusy
 
 __all__ = [
     "Keeper",
     "Lease",
     "LockPolicy",
     "Locks",
-    "PolicyTable",
-    "PolicyWatch",
     "WhenBusy",
     "connect",
 ]

@@ -118,7 +118,8 @@ def compare(
 
     What two right runs may differ in is no difference, and nothing else is left out:
 
-    - `_sync.read_at`, `_sync.write_at` and `_sync.fence` tell of the live run itself.
+    - `_sync.read_at`, `_sync.write_at` and `_sync.fence` tell of the live run itself, and
+      `_sync.numbers` of what had come by then.
     - `_sync.event_at` of a derived document tells the latest event that ever reached it. A
       late event can move that one's contribution to another document; it has been there all
       the same (decision 3).

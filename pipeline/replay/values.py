@@ -16,7 +16,7 @@ from pipeline.updates.ordering import identity
 
 # Of one of these types, two values that Python holds equal are equal to MongoDB too.
 _PLAIN: Final = frozenset({str, int, float, bool, type(None), datetime, Decimal})
-_OF_THE_RUN: Final = frozenset({"_sync.read_at", "_sync.write_at", "_sync.fence"})
+_OF_THE_RUN: Final = frozenset({"_sync.read_at", "_sync.write_at", "_sync.fence", "_sync.numbers"})
 _DERIVED_STAMP: Final = _OF_THE_RUN | {"_sync.event_at"}
 
 

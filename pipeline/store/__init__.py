@@ -9,9 +9,11 @@ from pipeline.store.client import Records, Store, connect
 from pipeline.store.commands import Outdated, Taken
 from pipeline.store.events import EventRecord, Voided
 from pipeline.store.ledger import LedgerRow, LedgerState
+from pipeline.store.marks import Among, Spot
 from pipeline.store.trouble import Place, Tally, Where
 
 __all__ = [
+    "Among",
     "Batch",
     "EventRecord",
     "LedgerRow",
@@ -20,6 +22,7 @@ __all__ = [
     "Place",
     "Records",
     "RunRecord",
+    "Spot",
     "Store",
     "Taken",
     "Tally",

@@ -30,12 +30,13 @@ from tenacity import (
 )
 
 from pipeline.errors import Unavailable
-from pipeline.store import batches, events, ledger, lock_policies, snapshots, verifications
+from pipeline.store import batches, events, ledger, policies, snapshots, verifications
 from pipeline.store.batches import Batches
 from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
+from pipeline.store.marks import Marks
 from pipeline.store.snapshots import Present
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
@@ -70,7 +71,7 @@ INDEXES: Final = {
     **events.INDEXES,
     **ledger.INDEXES,
     **batches.INDEXES,
-    **lock_policies.INDEXES,
+    **policies.INDEXES,
     **verifications.INDEXES,
 }
 
@@ -140,6 +141,7 @@ class Records:
         self.ledger = Ledger(database, session)
         self.batches = Batches(database, session)
         self.trouble = Trouble(database, session)
+        self.marks = Marks(database, session)
         self.verifications = Verifications(database, session)
 
     def table(self, name: str) -> MongoTable:

@@ -25,7 +25,10 @@ INDEXES: Final = {
         # Prevents a scan when one entity is asked for, or a part of all entities by their hash.
         IndexModel([("slot", ASCENDING), ("tenant", ASCENDING), ("entity_id", ASCENDING)]),
         # Prevents a scan when a person asks how many were sent again. Only those are in it.
-        IndexModel([("repeated", ASCENDING)], partialFilterExpression={"repeated": True}),
+        IndexModel(
+            [("repeated", ASCENDING), ("tenant", ASCENDING)],
+            partialFilterExpression={"repeated": True},
+        ),
     ],
     "payloads": [],
 }
@@ -212,21 +215,27 @@ class Events:
 
     def repeats(self) -> tuple[int, int]:
         """How many copies and how many conflicting copies were turned away, in all."""
+        by_tenant = self.repeats_by_tenant().values()
+        return sum(copies for copies, _ in by_tenant), sum(other for _, other in by_tenant)
+
+    def repeats_by_tenant(self, tenant: str | None = None) -> dict[str, tuple[int, int]]:
+        """How many copies and conflicting copies were turned away, by tenant, or of this one."""
+        matching = {"repeated": True} | ({} if tenant is None else {"tenant": tenant})
         sums = self._events.aggregate(
             [
-                {"$match": {"repeated": True}},
+                {"$match": matching},
                 {
                     "$group": {
-                        "_id": None,
+                        "_id": "$tenant",
                         "copies": {"$sum": "$copies"},
                         "conflicts": {"$sum": "$conflicts"},
                     }
                 },
+                {"$sort": {"_id": 1}},
             ],
             session=self._session,
         )
-        row = next(iter(sums), {"copies": 0, "conflicts": 0})
-        return row["copies"], row["conflicts"]
+        return {row["_id"]: (row["copies"], row["conflicts"]) for row in sums}
 
 
 def _beyond(slots: range, after: Entity | None) -> list[dict[str, Any]]:

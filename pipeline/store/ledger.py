@@ -16,7 +16,11 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from pipeline.disorder import Disorder
 from pipeline.event import tenant_of
+from pipeline.holding import Held
+from pipeline.store import coming
+from pipeline.store.coming import disorder_of, fields_of, held_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.updates import Update
 
@@ -56,6 +60,7 @@ INDEXES: Final = {
             name="outdated_in_time",
             partialFilterExpression={"outdated.at": {"$exists": True}},
         ),
+        *coming.INDEXES,
     ],
 }
 
@@ -67,9 +72,9 @@ RANGES: Final = 200
 class LedgerState(StrEnum):
     """Where an event stands in a handler.
 
-    Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; SENDING, RETRYING
-    and SNOOZED are moved on by the sweeper; DEAD and VOIDED by a person; WAITING by the
-    handler that it follows.
+    Absent row: not yet attempted. DONE, SKIPPED and CANCELLED are final; SENDING, RETRYING,
+    SNOOZED and HELD are moved on by the sweeper, HELD also by the run of the event it waits
+    for; DEAD and VOIDED by a person; WAITING by the handler that it follows.
     """
 
     DONE = "done"
@@ -82,6 +87,8 @@ class LedgerState(StrEnum):
     """An effect has begun and was not noted as done; whether it was is known outside only."""
     SNOOZED = "snoozed"
     """The handler asked to be given it again at a later moment."""
+    HELD = "held"
+    """The number before it has not come; it waits for it, as long as the tenant allows."""
     RETRYING = "retrying"
     """An attempt failed; another follows."""
     DEAD = "dead"
@@ -95,7 +102,12 @@ class LedgerState(StrEnum):
 
 WITH_EFFECT: Final = (LedgerState.DONE, LedgerState.SKIPPED)
 FINAL: Final = (*WITH_EFFECT, LedgerState.CANCELLED, LedgerState.VOIDED)
-TROUBLE: Final = (LedgerState.RETRYING, LedgerState.SNOOZED, LedgerState.DEAD)
+TROUBLE: Final = (
+    LedgerState.RETRYING,
+    LedgerState.SNOOZED,
+    LedgerState.HELD,
+    LedgerState.DEAD,
+)
 _QUIET: Final = (*FINAL, LedgerState.WAITING)
 OUT: Final = (LedgerState.DONE, LedgerState.SENDING)
 """Of effects: it is done outside, or may be, and nothing takes it back."""
@@ -130,10 +142,11 @@ class LedgerRow(NamedTuple):
         job: the RQ job, and the batch that tells worker and start.
         write_at: when the run began to write.
         lag_ms: how long after the event was received that was, in milliseconds.
-        late_ms: by how much event time the event was late for its document, or None.
         error: type, message, stage and traceback of the failure, or None.
         version: of the handler that was run.
         outdated: of an effect that was done and would be different now, since when; or None.
+        disorder: what was wrong with its coming, or None where it came in order.
+        held: how it was held back for its predecessor, or None.
     """
 
     event: str
@@ -145,10 +158,16 @@ class LedgerRow(NamedTuple):
     job: str
     write_at: datetime
     lag_ms: int
-    late_ms: int | None = None
     error: dict[str, str] | None = None
     version: int = 1
     outdated: Outdated | None = None
+    disorder: Disorder | None = None
+    held: Held | None = None
+
+    @property
+    def late_ms(self) -> int | None:
+        """By how much event time the event was late for its document, or None."""
+        return None if self.disorder is None else self.disorder.late_ms
 
     @property
     def id(self) -> str:
@@ -200,7 +219,7 @@ class LedgerRow(NamedTuple):
     def withdrawn(self, state: LedgerState, error: dict[str, str] | None = None) -> LedgerRow:
         """The same row without an effect: waiting again, or voided."""
         return self._replace(
-            state=state, key=None, wrote=Update.nothing(), late_ms=None, error=error
+            state=state, key=None, wrote=Update.nothing(), error=error, disorder=None, held=None
         )
 
 
@@ -317,13 +336,14 @@ def _document(row: LedgerRow) -> dict[str, Any]:
         document["attempt"] = row.attempt
     if row.version > 1:
         document["version"] = row.version
-    if row.late_ms is not None:
-        document["late_ms"] = row.late_ms
     if row.error is not None:
         document["error"] = row.error
     if row.outdated is not None:
         document["outdated"] = row.outdated._asdict()
         document |= {"handler": row.handler, "tenant": tenant_of(row.event)}
+    if row.disorder is not None or row.held is not None:
+        document |= {"handler": row.handler, "tenant": tenant_of(row.event)}
+        document |= fields_of(row.disorder, row.held)
     if row.state not in _QUIET:
         document |= {"trouble": True, "handler": row.handler, "tenant": tenant_of(row.event)}
     elif row.key is not None and not row.wrote.subtractable:
@@ -344,8 +364,9 @@ def row_of(doc: dict[str, Any]) -> LedgerRow:
         job=doc["job"],
         write_at=doc["write_at"],
         lag_ms=doc["lag_ms"],
-        late_ms=doc.get("late_ms"),
         error=doc.get("error"),
         version=doc.get("version", 1),
         outdated=Outdated(**doc["outdated"]) if "outdated" in doc else None,
+        disorder=disorder_of(doc),
+        held=held_of(doc),
     )

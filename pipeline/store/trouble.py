@@ -18,6 +18,7 @@ from pymongo.database import Database
 
 from pipeline.store.commands import ROUND_TRIP
 from pipeline.store.ledger import LedgerRow, LedgerState, row_of
+from pipeline.store.paging import between, beyond
 
 
 class Place(NamedTuple):
@@ -140,7 +141,8 @@ class Trouble:
         order = [("state", way), ("write_at", way), ("_id", way)]
         matching = {"state": state.value, **_matching(where)}
         found: list[dict[str, Any]] = []
-        for part in _beyond(after, newest_first=newest_first):
+        place = (after.write_at, after.id) if after else (None, None)
+        for part in beyond(*place, newest_first=newest_first):
             left = limit - len(found)
             if left > 0:
                 some = self._ledger.find(
@@ -150,29 +152,12 @@ class Trouble:
         return found
 
 
-def _beyond(after: Place | None, *, newest_first: bool) -> list[dict[str, Any]]:
-    """What lies beyond a place in its state, as two ranges of the index in their order.
-
-    As one condition with $or it reads well, but MongoDB may begin at the beginning with it.
-    """
-    if after is None:
-        return [{}]
-    sign = "$lt" if newest_first else "$gt"
-    return [
-        {"write_at": after.write_at, "_id": {sign: after.id}},
-        {"write_at": {sign: after.write_at}},
-    ]
-
-
 def _matching(where: Where) -> dict[str, Any]:
     """The filter as MongoDB asks for it."""
     matching: dict[str, Any] = {"trouble": True}
     given = {"tenant": where.tenant, "handler": where.handler, "error.type": where.error}
     matching |= {name: value for name, value in given.items() if value is not None}
-    between = {"$gte": where.since, "$lt": where.until}
-    between = {sign: moment for sign, moment in between.items() if moment is not None}
-    if between:
-        matching["write_at"] = between
+    matching |= between(where.since, where.until)
     if where.event is not None:
         # A handler's name holds no `|`; an event's id may go on after one of its own.
         of_event = {"$gt": f"{where.event}|", "$lt": f"{where.event}}}"}

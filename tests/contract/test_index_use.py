@@ -1,6 +1,7 @@
 """Every query that the code runs uses an index, by MongoDB's own account."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,18 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 
+from pipeline import lateness
 from pipeline.dead_letters import Decisions, Where, find, inputs, tally
+from pipeline.disorder import Mark
+from pipeline.executor import Executor
 from pipeline.querying import as_of, history, query
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.shelving import Shelver
+from pipeline.store import Among
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
 from tests.facts import NOON, Document, fact
+from tests.integration import numbered_handlers
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
@@ -27,11 +33,34 @@ def watched(mongo: MongoClient[Document], database: Database[Document]) -> Itera
     """Give a pipeline of which MongoDB writes down every operation."""
     broken.clear()
     harness = Harness(mongo, database.name)
+    with written_down(database):
+        yield harness
+    broken.clear()
+
+
+@pytest.fixture
+def numbering(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Harness]:
+    """Give another such pipeline, whose events are numbered and wait for each other a minute."""
+    harness = Harness(mongo, database.name, numbered_handlers.ALL)
+    harness.executor = Executor(
+        harness.store,
+        harness.registry,
+        harness.clock,
+        harness.settings,
+        worker="worker-1",
+        grace=lambda _handler, _tenant: 60_000,
+    )
+    with written_down(database):
+        yield harness
+
+
+@contextmanager
+def written_down(database: Database[Document]) -> Iterator[None]:
+    """Let MongoDB write down every operation."""
     database.create_collection("system.profile", capped=True, size=PROFILE_BYTES)
     database.command("profile", 2)
-    yield harness
+    yield
     database.command("profile", 0)
-    broken.clear()
 
 
 def operations(harness: Harness) -> list[Document]:
@@ -178,6 +207,83 @@ def test_dead_letters_are_read_in_their_order_and_no_others(watched: Harness) ->
     # The second page begins where it begins, not where the first one did.
     assert asked[1]["keysExamined"] <= 6
     assert not any(operation.get("hasSortStage") for operation in asked)
+
+
+def disorderly(harness: Harness) -> None:
+    """Many events in order, some late ones, some copies."""
+    harness.process(*(fact(f"e{n}", n, entity_id=f"T{n % 5}") for n in range(100)))
+    harness.process(*(fact(f"l{n}", n, entity_id=f"T{n % 5}") for n in range(8)))
+    harness.process(fact("b2", 2, tenant="beta"), fact("b1", 1, tenant="beta"))
+    harness.process(fact("e1", 1, entity_id="T1"))
+
+
+def test_what_came_out_of_order_is_found_and_counted_without_a_scan(watched: Harness) -> None:
+    """By every filter, and page by page."""
+    disorderly(watched)
+    now = watched.clock.now()
+    for among in (
+        Among(),
+        Among(tenant="acme"),
+        Among(handler="tickets.apply", mark=Mark.LATE),
+        Among(since=now - timedelta(days=1), until=now + timedelta(days=1)),
+    ):
+        for newest_first in (True, False):
+            page = lateness.find(watched.store, among, limit=3, newest_first=newest_first)
+            assert page.after is not None
+            lateness.find(watched.store, among, after=page.after, newest_first=newest_first)
+        assert lateness.counts(watched.store, among)
+        lateness.costs(watched.store, among)
+    assert scans(watched) == []
+
+
+def test_what_came_out_of_order_is_read_in_its_order_and_no_other(watched: Harness) -> None:
+    """No sort, no more rows than are shown, and to count them no row at all."""
+    disorderly(watched)
+    page = lateness.find(watched.store, limit=3)
+    lateness.find(watched.store, limit=3, after=page.after)
+    lateness.find(watched.store, Among(tenant="beta"), limit=3)
+    lateness.find(watched.store, Among(mark=Mark.GAP), limit=3)
+    lateness.counts(watched.store)
+    lateness.counts(watched.store, Among(mark=Mark.LATE, since=watched.clock.now()))
+    asked = [
+        operation
+        for operation in operations(watched)
+        if operation.get("command", {}).get("hint") == "disorder_in_time"
+    ]
+    listed, counted = asked[:-2], asked[-2:]
+    assert [operation["nreturned"] for operation in listed] == [3, 3, 1, 0]
+    assert [operation["docsExamined"] for operation in listed] == [3, 3, 1, 0]
+    assert not any(operation.get("hasSortStage") for operation in asked)
+    # The second page begins where it begins, not where the first one did.
+    assert listed[1]["keysExamined"] <= 4
+    assert [operation["nreturned"] for operation in counted] == [9, 9]
+    assert [operation["docsExamined"] for operation in counted] == [0, 0]
+
+
+def test_events_that_wait_are_put_aside_let_go_and_counted_without_a_scan(
+    numbering: Harness,
+) -> None:
+    """And only those of the documents at hand are looked at."""
+    for n in range(20):
+        numbering.process(
+            fact(f"w{n}", 5, type="step.taken", entity_id=f"W{n}", tenant="acme", seq=5)
+        )
+    numbering.process(*(fact(f"s{n}", n, type="step.taken", seq=n) for n in (0, 2)))
+    numbering.process(fact("s1", 1, type="step.taken", seq=1))
+    numbering.retry()
+    lateness.costs(numbering.store)
+    lateness.costs(numbering.store, Among(tenant="acme"))
+    found = operations(numbering)
+    looked = [
+        operation
+        for operation in found
+        if operation.get("command", {}).get("filter", {}).get("state") == "held"
+    ]
+    assert max(operation["docsExamined"] for operation in looked) == 1
+    assert max(operation["keysExamined"] for operation in looked[:3]) <= 2
+    counted = [o for o in found if o.get("command", {}).get("hint") == "held_by_document"]
+    assert [operation["docsExamined"] for operation in counted] == [0, 0]
+    assert [o["ns"] for o in found if "COLLSCAN" in o.get("planSummary", "")] == []
 
 
 def test_queries_by_key_and_tenant_scan_nothing(watched: Harness) -> None:

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from redis import Redis
 
 from pipeline.settings import Settings
-from pipeline.store.lock_policies import LockPolicies, Scope
+from pipeline.store.policies import LockPolicies, Scope
 from tests.facts import Document, fact
 from tests.faults import waiting_handlers
 from tests.integration.harness import NOW

@@ -14,8 +14,9 @@ from pipeline.clock import SystemClock
 from pipeline.executor import Executor, Step
 from pipeline.executor.locking import Locking
 from pipeline.executor.steps import Hooks, go_on
-from pipeline.locks import Keeper, Lease, Locks, PolicyWatch
-from pipeline.store.lock_policies import LockPolicies, Scope
+from pipeline.locks import Keeper, Lease, LockPolicy, Locks
+from pipeline.policies import PolicyWatch
+from pipeline.store.policies import LockPolicies, Scope
 from tests.facts import Document, fact
 from tests.integration.harness import NOW, Harness
 from tests.integration.sample_handlers import broken
@@ -37,7 +38,7 @@ class Leasing(Harness):
     def worker(self, name: str, passing: Callable[[Step], None] = go_on) -> Executor:
         """An executor that takes leases, with side threads of its own."""
         keeper = self.stack.enter_context(Keeper(self.locks, SystemClock()))
-        watch = self.stack.enter_context(PolicyWatch(self.policies.all))
+        watch = self.stack.enter_context(PolicyWatch(self.policies.all, LockPolicy()))
         return Executor(
             self.store,
             self.registry,

@@ -13,9 +13,10 @@ from pymongo.database import Database
 from typer.testing import CliRunner, Result
 
 from pipeline.errors import PipelineError
-from pipeline.locks import LockPolicy, PolicyWatch
-from pipeline.store import lock_policies
-from pipeline.store.lock_policies import LockPolicies, Scope
+from pipeline.locks import LockPolicy
+from pipeline.policies import PolicyWatch
+from pipeline.store import policies as stored_policies
+from pipeline.store.policies import LockPolicies, Scope
 from workers.cli import locks as commands
 from workers.cli.context import Exit
 
@@ -83,7 +84,7 @@ def test_there_is_a_most_of_scopes_and_the_known_can_still_be_changed(
     policies: LockPolicies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every process reads all of them twice a second."""
-    monkeypatch.setattr(lock_policies, "MOST_SCOPES", 2)
+    monkeypatch.setattr(stored_policies, "MOST_SCOPES", 2)
     policies.change(APPLY, {"wait_ms": 1}, NOW)
     policies.change(EVERYBODY, {"wait_ms": 1}, NOW)
     with pytest.raises(PipelineError, match="2 scopes"):
@@ -106,7 +107,7 @@ def test_a_watch_knows_the_policies_from_the_start_and_sees_every_change(
 ) -> None:
     """Set, changed, set for a tenant, and forgotten, while it runs."""
     policies.change(APPLY, {"wait_ms": 1}, NOW)
-    with PolicyWatch(policies.all, period=0.01) as watch:
+    with PolicyWatch(policies.all, LockPolicy(), period=0.01) as watch:
 
         def seen() -> tuple[int, int]:
             return tuple(
@@ -128,7 +129,7 @@ def test_a_watch_outlives_documents_that_make_no_sense(
 ) -> None:
     """One without its fields, or with a value of another kind; the last policies hold."""
     policies.change(APPLY, {"wait_ms": 1}, NOW)
-    with PolicyWatch(policies.all, period=0.01) as watch:
+    with PolicyWatch(policies.all, LockPolicy(), period=0.01) as watch:
         database["lock_policies"].insert_one({"_id": "nonsense"})
         policies.change(APPLY, {"wait_ms": 2}, NOW)
         watch.look()
@@ -142,7 +143,7 @@ def test_the_watchs_thread_ends_with_it(policies: LockPolicies) -> None:
     """What was last seen stays."""
     before = set(threading.enumerate())
     policies.change(APPLY, {"wait_ms": 1}, NOW)
-    with PolicyWatch(policies.all) as watch:
+    with PolicyWatch(policies.all, LockPolicy()) as watch:
         threads = [t for t in set(threading.enumerate()) - before if t.name == "policies"]
         assert [thread.daemon for thread in threads] == [True]
     assert not threads[0].is_alive()
@@ -202,7 +203,7 @@ def test_what_is_set_is_shown_and_seen_by_a_watch(
     )
     assert changed["policy"] == wanted
     assert changed["set"] == sorted(wanted)
-    watch = PolicyWatch(policies.all)
+    watch = PolicyWatch(policies.all, LockPolicy())
     watch.look()
     assert watch.policy_for("appointments.apply", "acme").model_dump(mode="json") == wanted
     assert locks.json("show", *of) == [changed]

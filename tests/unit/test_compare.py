@@ -258,6 +258,7 @@ def test_a_field_with_another_value_is_a_difference(
         changed("tickets_changes", "_sync.write_at", NOON + timedelta(days=1)),
         changed("tenants", "_sync.write_at", ABSENT),
         changed("tickets", "_sync.fence", 7),
+        changed("tickets", "_sync.numbers", [["desk", 0, 3]]),
         changed("tenants", "_sync.event_at", NOON + timedelta(days=1)),
         changed("tenants", "other", 0),
         changed("tenants", "other", Decimal("0.0")),

@@ -220,3 +220,24 @@ def test_only_a_fold_has_a_timeline() -> None:
     assert made.timeline
     with pytest.raises(DeclarationError, match="has a history"):
         an_action(count, timeline=True)
+
+
+def test_a_fold_may_know_the_numbers_of_its_events() -> None:
+    """With the one they begin with; none unless it says so."""
+    known, unknown = an_action(numbered_from=1), an_action()
+    assert isinstance(known, Fold)
+    assert isinstance(unknown, Fold)
+    assert (known.numbered_from, unknown.numbered_from) == (1, None)
+
+
+@pytest.mark.parametrize("number", [-1, 2**63])
+def test_events_are_not_numbered_from_what_no_event_may_have(number: int) -> None:
+    """An event's sequence is from 0 to 2^63 - 1."""
+    with pytest.raises(DeclarationError, match="numbered_from= takes the number"):
+        an_action(numbered_from=number)
+
+
+def test_only_a_fold_knows_numbers() -> None:
+    """A commutative action has no order to know."""
+    with pytest.raises(DeclarationError, match="only a fold"):
+        an_action(count, numbered_from=0)

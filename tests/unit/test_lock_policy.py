@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.errors import PipelineError
-from pipeline.locks import LockPolicy, PolicyTable, PolicyWatch, WhenBusy
-from pipeline.locks.policy import checked
-from pipeline.store.lock_policies import Scope
+from pipeline.locks import LockPolicy, WhenBusy
+from pipeline.policies import PolicyTable, PolicyWatch, checked
+from pipeline.store.policies import Scope
 
 EVERYBODY = Scope(None, None)
 ACME = Scope(None, "acme")
@@ -46,7 +46,7 @@ def test_each_value_is_that_of_the_most_specific_scope_that_sets_it(
     stored: Stored, handler: str | None, tenant: str | None
 ) -> None:
     """Handler with tenant, then handler, then tenant, then everybody, then the default."""
-    table = PolicyTable(stored)
+    table = PolicyTable(stored, LockPolicy())
     policy = table.policy_for(handler, tenant)
     for name in LockPolicy.model_fields:
         assert getattr(policy, name) == expected(stored, handler, tenant, name)
@@ -59,20 +59,20 @@ def test_the_order_in_which_policies_are_stored_does_not_matter(
 ) -> None:
     """The same scopes make the same table."""
     turned = dict(reversed(list(stored.items())))
-    one, other = PolicyTable(stored), PolicyTable(turned)
+    one, other = PolicyTable(stored, LockPolicy()), PolicyTable(turned, LockPolicy())
     assert one.policy_for(handler, tenant) == other.policy_for(handler, tenant)
 
 
 def test_a_tenant_switched_off_keeps_what_was_tuned_for_a_handler() -> None:
     """Values are decided one by one, so neither setting undoes the other."""
-    table = PolicyTable({ACME: {"enabled": False}, APPLY: {"ttl_ms": 20_000}})
+    table = PolicyTable({ACME: {"enabled": False}, APPLY: {"ttl_ms": 20_000}}, LockPolicy())
     policy = table.policy_for("tickets.apply", "acme")
     assert (policy.enabled, policy.ttl_ms) == (False, 20_000)
 
 
 def test_a_handler_decides_before_a_tenant() -> None:
     """Where both set a value, and nothing is set for the two together."""
-    table = PolicyTable({ACME: {"wait_ms": 1}, APPLY: {"wait_ms": 2}})
+    table = PolicyTable({ACME: {"wait_ms": 1}, APPLY: {"wait_ms": 2}}, LockPolicy())
     assert table.policy_for("tickets.apply", "acme").wait_ms == 2
 
 
@@ -85,7 +85,7 @@ def test_a_default_of_the_process_is_the_widest_scope_of_all() -> None:
 
 def test_a_policy_is_resolved_once_for_each_pair() -> None:
     """Asking for every event of a batch costs a look into a dict."""
-    table = PolicyTable({})
+    table = PolicyTable({}, LockPolicy())
     assert table.policy_for("tickets.apply", "acme") is table.policy_for("tickets.apply", "acme")
 
 
@@ -104,7 +104,7 @@ def test_a_policy_is_resolved_once_for_each_pair() -> None:
 def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: object) -> None:
     """From one second to ten minutes of life, up to a minute of waiting, nothing unknown."""
     with pytest.raises(PipelineError, match=name):
-        checked({name: value})
+        checked(LockPolicy, {name: value})
 
 
 def test_a_policy_cannot_be_changed() -> None:
@@ -115,7 +115,9 @@ def test_a_policy_cannot_be_changed() -> None:
 
 def test_a_scope_that_cannot_be_understood_is_left_out_alone() -> None:
     """One edited by hand must not switch off the others."""
-    table = PolicyTable({APPLY_FOR_ACME: {"ttl_ms": "long"}, APPLY: {"ttl_ms": 20_000}})
+    table = PolicyTable(
+        {APPLY_FOR_ACME: {"ttl_ms": "long"}, APPLY: {"ttl_ms": 20_000}}, LockPolicy()
+    )
     assert table.policy_for("tickets.apply", "acme").ttl_ms == 20_000
     assert list(table.refused) == [APPLY_FOR_ACME]
     assert "ttl_ms" in table.refused[APPLY_FOR_ACME]
@@ -137,7 +139,7 @@ def test_a_watch_keeps_what_it_has_while_the_policies_cannot_be_read() -> None:
             raise answer
         return answer
 
-    watch = PolicyWatch(read)
+    watch = PolicyWatch(read, LockPolicy())
     seen = []
     while answers:
         watch.look()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.cli.times import moment_of
+from workers.cli.times import in_words, moment_of
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
@@ -38,3 +38,22 @@ def test_what_is_no_moment_is_told_how_to_write_one(text: str) -> None:
     """Also one before the first year there is."""
     with pytest.raises(ValueError, match="is no moment; write 90m, 2h or 3d"):
         moment_of(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [
+        (0, "0 s"),
+        (250, "0.25 s"),
+        (59_999, "59.999 s"),
+        (60_000, "1 min"),
+        (90_500, "1 min 30 s"),
+        (3_600_000, "1 h"),
+        (3_605_000, "1 h"),
+        (7_500_000, "2 h 5 min"),
+        (1_500 * 86_400_000 + 3_600_000, "1,500 d 1 h"),
+    ],
+)
+def test_a_duration_is_told_by_its_two_greatest_units(milliseconds: int, expected: str) -> None:
+    """A person has no use for the seconds of a day."""
+    assert in_words(milliseconds) == expected

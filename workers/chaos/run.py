@@ -21,7 +21,7 @@ from pipeline.errors import Unavailable, WorkerDied
 from pipeline.locks import WhenBusy
 from pipeline.registry import load
 from pipeline.settings import Settings
-from pipeline.store.lock_policies import LockPolicies, Scope
+from pipeline.store.policies import LockPolicies, Scope
 from workers.bootstrap import Application, application
 from workers.chaos import handlers as own_handlers
 from workers.chaos.faults import schedule

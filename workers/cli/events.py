@@ -10,7 +10,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.tree import Tree
 
-from pipeline.store import LedgerState
+from pipeline.disorder import Disorder, Mark
+from pipeline.store import LedgerRow, LedgerState
 from pipeline.tracing import Step, Trace, as_json, milliseconds, trace
 from workers.cli.context import (
     Exit,
@@ -23,6 +24,7 @@ from workers.cli.context import (
     print_json,
     settings_from,
 )
+from workers.cli.times import in_words
 from workers.ingest import BadLine, Ingested, ingest
 
 SHOWN_BAD_LINES = 10
@@ -141,6 +143,7 @@ _SIGNS = {
     "skipped": "[green]✓ nothing to do[/]",
     "cancelled": "[yellow]✗ given up[/]",
     "snoozed": "[yellow]… looked at later[/]",
+    "held": "[yellow]… waits for the number before it[/]",
     "retrying": "[yellow]↻ retrying[/]",
     "dead": "[red]✗ dead letter[/]",
     "waiting": "[cyan]… waiting[/]",
@@ -172,6 +175,24 @@ def _tree(found: Trace) -> Tree:
     return tree
 
 
+def _coming(row: LedgerRow) -> str:
+    """How the event came, where that was not in order."""
+    told = "" if row.disorder is None else f"  [yellow]{_disorder(row.disorder)}[/]"
+    if row.held is not None and row.held.ms is not None:
+        told += f"  [yellow]held back for {in_words(row.held.ms)}[/]"
+    return told
+
+
+def _disorder(found: Disorder) -> str:
+    match found.mark:
+        case Mark.LATE:
+            return f"late by {in_words(found.late_ms or 0)} of event time"
+        case Mark.TIE:
+            return "at the same moment as the newest event"
+        case Mark.GAP:
+            return "the number before it was missing"
+
+
 def _branch(tree: Tree, step: Step) -> None:
     line = f"[bold]{step.handler}[/]  {_SIGNS[step.state]}"
     row, run = step.row, step.run
@@ -181,9 +202,7 @@ def _branch(tree: Tree, step: Step) -> None:
         line += f"  attempt {row.attempt}  {row.lag_ms:,} ms after receipt"
         if run is not None:
             line += f"  read and folded in {milliseconds(run.read_at, row.write_at)} ms"
-        if row.late_ms is not None:
-            line += f"  [yellow]late by {row.late_ms / 1000:,.0f} s of event time[/]"
-        branch = tree.add(line)
+        branch = tree.add(line + _coming(row))
         if row.key is not None:
             branch.add(f"{step.table}[{cell(row.key)}]".replace("[", r"\[", 1))
         for written in row.wrote.describe():

@@ -15,6 +15,8 @@ from workers.cli import (
     dead,
     effects,
     events,
+    hold,
+    late,
     locks,
     processes,
     tables,
@@ -64,6 +66,8 @@ for module in (
     undo,
     dead,
     effects,
+    late,
+    hold,
     locks,
     chaos,
 ):

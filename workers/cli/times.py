@@ -42,3 +42,17 @@ def moment_option(text: str) -> datetime:
         return moment_of(text, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def in_words(milliseconds: int) -> str:
+    """A duration with its two greatest units: `0.25 s`, `12 s`, `1 min 30 s`, `3 d 4 h`."""
+    seconds, rest = divmod(milliseconds, 1000)
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds + rest / 1000:g} s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    while not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{number:,} {unit}" for number, unit in parts[:2] if number)

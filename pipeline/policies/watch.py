@@ -1,15 +1,15 @@
-"""The side thread that sees changes of lock policies."""
+"""The side thread that sees changes of policies."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self
 
 import structlog
 
-from pipeline.locks.policy import LockPolicy, PolicyTable
-from pipeline.store.lock_policies import Scope
+from pipeline.policies.table import P, PolicyTable
+from pipeline.store.policies import Scope
 
 PERIOD_SECONDS: Final = 0.5
 """A change is seen everywhere within a second."""
@@ -17,7 +17,7 @@ PERIOD_SECONDS: Final = 0.5
 log = structlog.get_logger(__name__)
 
 
-class PolicyWatch:
+class PolicyWatch(Generic[P]):
     """The policies as they were at the last look, between `with` and its end.
 
     Each look reads the whole collection, which is tiny, and puts a new table in the place
@@ -25,15 +25,15 @@ class PolicyWatch:
 
     Args:
         read: gives the values that each scope sets, such as `LockPolicies.all`.
-        default: the values that no scope sets.
+        default: the policy where no scope sets anything; tells what kind of policy they are.
         period: seconds between two looks.
     """
 
     def __init__(
         self,
         read: Callable[[], Mapping[Scope, Mapping[str, Any]]],
+        default: P,
         *,
-        default: LockPolicy | None = None,
         period: float = PERIOD_SECONDS,
     ) -> None:
         self._read = read
@@ -41,6 +41,7 @@ class PolicyWatch:
         self._period = period
         self._stored: Mapping[Scope, Mapping[str, Any]] = {}
         self._table = PolicyTable({}, default)
+        self._kind = type(default).__name__
         self._blind = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
@@ -59,7 +60,7 @@ class PolicyWatch:
         if self._thread.is_alive():
             self._thread.join()
 
-    def policy_for(self, handler: str, tenant: str) -> LockPolicy:
+    def policy_for(self, handler: str, tenant: str) -> P:
         """The policy of a handler for a tenant; cheap enough to ask for every event."""
         return self._table.policy_for(handler, tenant)
 
@@ -69,7 +70,7 @@ class PolicyWatch:
             stored = self._read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the last policies hold
             if not self._blind:
-                log.warning("lock_policies_unreadable", error=str(error)[:500])
+                log.warning("policies_unreadable", kind=self._kind, error=str(error)[:500])
             self._blind = True
             return
         self._blind = False
@@ -77,9 +78,9 @@ class PolicyWatch:
             return
         table = PolicyTable(stored, self._default)
         for scope, reason in table.refused.items():
-            log.warning("lock_policy_refused", **scope._asdict(), reason=reason)
+            log.warning("policy_refused", kind=self._kind, **scope._asdict(), reason=reason)
         self._stored, self._table = stored, table
-        log.info("lock_policies_changed", scopes=len(stored))
+        log.info("policies_changed", kind=self._kind, scopes=len(stored))
 
     def _run(self) -> None:
         while not self._closed.wait(self._period):

@@ -1,14 +1,14 @@
-"""`lock_policies`: run-time settings of leases, one document a scope.
+"""Run-time settings, one document a scope: `lock_policies` of leases, `hold_policies` of waits.
 
 They are kept here and not in Redis, which may be wiped. What the values mean is known to
-`pipeline.locks.policy`; here they are names and values.
+`pipeline.locks.policy` and `pipeline.holding`; here they are names and values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.client_session import ClientSession
@@ -17,8 +17,9 @@ from pymongo.database import Database
 from pipeline.errors import PipelineError
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
-    # None but `_id`: the collection is tiny and read whole.
+    # None but `_id`: the collections are tiny and read whole.
     "lock_policies": [],
+    "hold_policies": [],
 }
 MOST_SCOPES: Final = 1_000
 """Every process reads all of them twice a second."""
@@ -36,13 +37,15 @@ class Scope(NamedTuple):
         return f"{self.handler or ''}|{self.tenant or ''}"
 
 
-class LockPolicies:
-    """The settings, within one transaction or none."""
+class Policies:
+    """The settings of one kind, within one transaction or none."""
+
+    collection: ClassVar[str]
 
     def __init__(
         self, database: Database[dict[str, Any]], session: ClientSession | None = None
     ) -> None:
-        self._policies = database["lock_policies"]
+        self._policies = database[self.collection]
         self._session = session
 
     def all(self) -> dict[Scope, dict[str, Any]]:
@@ -76,3 +79,15 @@ class LockPolicies:
         """Forget what a scope sets; False where it set nothing."""
         gone = self._policies.delete_one({"_id": scope.id}, session=self._session)
         return gone.deleted_count > 0
+
+
+class LockPolicies(Policies):
+    """Whether and how leases are taken."""
+
+    collection = "lock_policies"
+
+
+class HoldPolicies(Policies):
+    """How long events wait for their predecessors."""
+
+    collection = "hold_policies"
