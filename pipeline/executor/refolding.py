@@ -17,7 +17,7 @@ from pipeline.executor.healing import Site
 from pipeline.executor.later import LaterRows
 from pipeline.executor.plan import MILLISECOND, Contested, Plan, Result, Run
 from pipeline.executor.rewriting import fence_of, rewrite
-from pipeline.folding import Folded, Past, Standing, fold
+from pipeline.folding import Folded, Past, Standing, ensure_bounded, fold
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import EventRecord, LedgerState, Records
@@ -33,7 +33,11 @@ def plan_fold(
     records: Mapping[str, EventRecord],
     settings: Settings,
 ) -> Plan:
-    """Run a fold on a batch."""
+    """Run a fold on a batch.
+
+    Raises:
+        RefoldTooLarge: all together changes too many rows; the batch has to be cut.
+    """
     by_key: dict[str, list[Event]] = defaultdict(list)
     faults: dict[str, Exception] = {}
     for record in records.values():
@@ -50,6 +54,7 @@ def plan_fold(
     for key, events in by_key.items():
         past = Past(standings.get(key), later.of(key))
         plan.folded.append(fold(action, key, past, events))
+    ensure_bounded(plan.folded)
     for folded in plan.folded:
         faults |= folded.faults
     return Plan(plan.results(records), faults, plan.write, plan.changes(), plan.highest_fence())
