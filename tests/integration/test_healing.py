@@ -181,3 +181,12 @@ def test_a_late_event_that_changes_too_much_is_a_dead_letter_that_says_so(
     assert row.error is not None
     assert "more than 25 later rows of tickets[acme:T1]" in row.error["message"]
     assert harness.document("tickets", "acme:T1")["points"] == 40
+
+
+def test_an_extreme_goes_back_where_the_same_event_says_less(harness: Harness) -> None:
+    """The highest was 15, and nobody has said as much since."""
+    harness.process(fact("e1", 1, owner="ann", points=5), fact("e3", 3, add=10))
+    assert harness.document("owner_totals", "acme:ann")["most"] == 15
+    harness.process(fact("e2", 2, add=-3))
+    ann = harness.document("owner_totals", "acme:ann")
+    assert (ann["least"], ann["most"]) == (2, 12)

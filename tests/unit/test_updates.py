@@ -353,3 +353,15 @@ def test_people_can_read_an_update() -> None:
     assert add_to_set(a=[]).describe() == ["a add nothing"]
     assert repr(inc(a=1, b=2)) == "<Update a +1; b +2>"
     assert len(assign(a="x" * 1000).describe()[0]) < 100
+
+
+def test_what_another_update_says_as_well_does_not_hang_on_this_one() -> None:
+    """An extreme as high, a set that holds as much; a lower one is no help."""
+    document = {"top": 7, "low": 2, "words": ["a", "b"], "n": 5}
+    mine = maximum(top=7) | minimum(low=2) | add_to_set(words=["a"]) | inc(n=1)
+    assert mine.bears_on(document, Update.nothing()) == {"top", "low", "words", "n"}
+    less = maximum(top=6) | minimum(low=3) | add_to_set(words=["b"]) | inc(n=1)
+    assert mine.bears_on(document, less) == {"top", "low", "words", "n"}
+    as_much = maximum(top=7) | minimum(low=2) | add_to_set(words=["b", "a"])
+    assert mine.bears_on(document, as_much) == {"n"}
+    assert mine.bears_on(document | {"top": 9, "low": 0}, less) == {"words", "n"}
