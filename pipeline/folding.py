@@ -24,8 +24,8 @@ from pipeline.state import State
 from pipeline.temporal import Row, row_id
 from pipeline.updates import Update, assign
 
-MOST_ROWS: Final = 20_000
-"""Rows that one fold of a document writes at the most; what changes more is refused."""
+MOST_ROWS: Final = 5_000
+"""Stored rows that are rewritten in one transaction at the most; what changes more is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def fold(
         trace either.
 
     Raises:
-        RefoldTooLarge: taking the events out changes more than 20,000 rows.
+        RefoldTooLarge: taking the events out changes more than 5,000 rows.
     """
     try:
         return _walk(action, key, past, events, without)
@@ -134,6 +134,17 @@ def fold(
         cause = failed.cause if isinstance(failed, _LaterEventFailed) else failed
         folded.faults |= dict.fromkeys(late, cause)
         return folded
+
+
+def ensure_bounded(folded: Sequence[Folded]) -> None:
+    """Refuse to rewrite more in one transaction than it holds, where it can be divided.
+
+    Raises:
+        RefoldTooLarge: several documents change more than 5,000 rows together.
+    """
+    rewritten = sum(len(one.rewritten) for one in folded)
+    if len(folded) > 1 and rewritten > MOST_ROWS:
+        raise RefoldTooLarge(f"{len(folded):,} documents change {rewritten:,} rows")
 
 
 class _LaterEventFailed(Exception):
@@ -228,7 +239,7 @@ def _order(pair: tuple[Event, Row | None]) -> str:
 def _too_large(action: Fold, key: str) -> str:
     return (
         f"it changes more than {MOST_ROWS:,} later rows of {action.table}[{key}], which is more "
-        f"than one transaction should; put it at a later time, or divide the document"
+        f"than one transaction holds; a new event can say how it is now"
     )
 
 

@@ -9,7 +9,7 @@ is taken off all the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -85,12 +85,21 @@ class _Correction:
     @property
     def recompute(self) -> frozenset[str]:
         """Paths that have to be found again: those where something withdrawn still counts."""
-        document = self.document
-        if not self.withdrawn or document is None:
+        if not self.withdrawn:
             return frozenset()
-        if document["_sync"]["contributions"] + self.contributions <= 0:
+        document = self.update.apply(self.document)
+        if document["_sync"]["contributions"] <= 0:
             return frozenset()
-        return frozenset().union(*(update.bears_on(document) for update in self.withdrawn))
+        return frozenset().union(
+            *(update.bears_on(document, self.delta) for update in self.withdrawn)
+        )
+
+    def operators(self, paths: Collection[str]) -> dict[str, str]:
+        """By path, the operator of what was withdrawn there."""
+        found: dict[str, str] = {}
+        for update in self.withdrawn:
+            found |= update.only(paths).operators
+        return found
 
 
 class Corrections:
@@ -161,19 +170,19 @@ class Corrections:
         for key, correction in corrections.items():
             paths = correction.recompute
             if paths:
-                total = contributed(self._tx, self._registry, table, key, paths)
+                operators = correction.operators(paths)
+                total = contributed(self._tx, self._registry, table, key, operators)
                 documents.recompute(key, total, paths)
         documents.prune([key for key, c in corrections.items() if c.contributions < 0])
 
 
 def contributed(
-    tx: Records, registry: Registry, table: str, key: str, paths: frozenset[str]
+    tx: Records, registry: Registry, table: str, key: str, operators: Mapping[str, str]
 ) -> Update:
-    """What all contributions to a document come to, on these paths."""
+    """What all contributions to a document come to, on these paths, each with its operator."""
     total = Update.nothing()
     for handler in registry.writers_of(table):
-        for wrote in tx.ledger.contributions(handler.name, key):
-            total |= wrote.only(paths)
+        total |= tx.ledger.total(handler.name, key, operators)
     return total
 
 

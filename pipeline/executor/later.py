@@ -15,9 +15,9 @@ from pipeline.folding import Kept
 from pipeline.store import EventRecord, Records
 from pipeline.temporal import Row, row_id
 
-FIRST: Final = 64
+FIRST: Final = 16
 """Rows read at first, and for each document on top."""
-PER_DOCUMENT: Final = 16
+PER_DOCUMENT: Final = 8
 GROWTH: Final = 4
 MOST_AT_ONCE: Final = 1024
 
@@ -51,7 +51,7 @@ class LaterRows:
         if self._cut_at is None or key not in self._places:
             return
         after = self._places[key] <= self._cut_at
-        place, size = self._cut_at if after else self._places[key], FIRST
+        place, size = self._cut_at if after else self._places[key], FIRST * GROWTH
         while True:
             rows = self._history.onward({key: place}, size, after=after)
             self._load(rows)

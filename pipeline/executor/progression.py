@@ -6,7 +6,7 @@ Snooze     snoozed    no                     at its moment
 Retry      retrying   yes                    after its time
 else       retrying   yes                    after the handler's backoff
 Retry or else, attempts used up: dead        when a person says so
-WorkerDied: dead at once                     when a person says so
+WorkerDied, RefoldTooLarge: dead at once     when a person says so
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.backoff import Backoff
 from pipeline.control import LONGEST_WAIT, Cancel, Retry, Snooze
-from pipeline.errors import WorkerDied
+from pipeline.errors import RefoldTooLarge, WorkerDied
 from pipeline.store import LedgerState
 
 
@@ -52,7 +52,7 @@ def progress(
         until = min(max(error.until, now), now + LONGEST_WAIT)
         return Progress(LedgerState.SNOOZED, failed_before, until)
     failed = failed_before + 1
-    if failed >= allowed or isinstance(error, WorkerDied):
+    if failed >= allowed or isinstance(error, WorkerDied | RefoldTooLarge):
         return Progress(LedgerState.DEAD, failed, None)
     wait = error.after if isinstance(error, Retry) else backoff.delay(failed)
     return Progress(LedgerState.RETRYING, failed, now + wait)

@@ -19,7 +19,7 @@ from pipeline.executor.healing import Site
 from pipeline.executor.later import LaterRows
 from pipeline.executor.plan import Contested, Plan, Result, Run
 from pipeline.executor.rewriting import fence_of, rewrite
-from pipeline.folding import Folded, Past, Standing, fold
+from pipeline.folding import Folded, Past, Standing, ensure_bounded, fold
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import EventRecord, LedgerState, Records
@@ -36,7 +36,11 @@ def plan_fold(
     settings: Settings,
     holds: Holds,
 ) -> Plan:
-    """Run a fold on a batch, whose events are given in the order in which they came."""
+    """Run a fold on a batch, whose events are given in the order in which they came.
+
+    Raises:
+        RefoldTooLarge: all together changes too many rows; the batch has to be cut.
+    """
     came: dict[str, list[Event]] = defaultdict(list)
     faults: dict[str, Exception] = {}
     for record in records.values():
@@ -53,6 +57,7 @@ def plan_fold(
     for key, events in by_key.items():
         past = Past(standings.get(key), later.of(key))
         plan.add(fold(action, key, past, events))
+    ensure_bounded(plan.folded)
     for folded in plan.folded:
         faults |= folded.faults
     return Plan(

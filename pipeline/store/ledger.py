@@ -7,7 +7,7 @@ effects exactly-once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from pipeline.holding import Held
 from pipeline.store import coming
 from pipeline.store.coming import disorder_of, fields_of, held_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
+from pipeline.store.totals import total
 from pipeline.updates import Update
 
 INDEXES: Final = {
@@ -260,7 +261,7 @@ class Ledger:
         """Every row by id, without what it wrote; a full pass, for verification."""
         found = self._ledger.find({"_id": {"$gt": ""}}, {"wrote": 0}, session=self._session)
         for doc in found.sort("_id", ASCENDING).batch_size(SCANNED):
-            yield row_of({**doc, "wrote": ()})
+            yield row_of({**doc, "wrote": {}})
 
     def of_event(self, event: str) -> list[LedgerRow]:
         """All rows of one event, by handler; a range of `_id`."""
@@ -289,14 +290,16 @@ class Ledger:
         )
         return map(row_of, found)
 
-    def contributions(self, handler: str, key: str) -> list[Update]:
-        """What this handler wrote to this document, by event, where it takes no minus."""
-        found = self._ledger.find(
-            {"handler": handler, "key": key, "recomputable": True},
-            {"wrote": 1},
-            session=self._session,
-        )
-        return [Update.from_stored(doc["wrote"]) for doc in found]
+    def total(self, handler: str, key: str, operators: Mapping[str, str]) -> Update:
+        """What this handler's contributions to a document come to, where it takes no minus.
+
+        Args:
+            handler: its name.
+            key: the document's id.
+            operators: by path that is wanted, the operator by which it is changed.
+        """
+        rows = {"handler": handler, "key": key, "recomputable": True}
+        return total(self._ledger, rows, operators, self._session)
 
     def outdated(
         self, *, tenant: str | None = None, handler: str | None = None, limit: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -47,21 +47,21 @@ class Update:
         return cls({}, _NO_PARENTS)
 
     @classmethod
-    def from_stored(cls, triples: Iterable[Sequence[Any]]) -> Update:
+    def from_stored(cls, stored: Mapping[str, Mapping[str, Any]]) -> Update:
         """The update that `to_stored` wrote.
 
         Raises:
-            UpdateError: the triples are not an update.
+            UpdateError: it is not an update.
         """
         fields: dict[str, _Entry] = {}
         parents = _NO_PARENTS
-        for triple in triples:
-            name, raw, value = _triple(triple)
-            path, above = checked_path(raw)
-            if path in fields:
-                raise UpdateError(f"{path!r} stands twice in a stored update")
-            fields[path] = name, OPERATORS[name].check(path, value)
-            parents |= above
+        for name, values in _by_operator(stored):
+            for raw, value in values.items():
+                path, above = checked_path(raw)
+                if path in fields:
+                    raise UpdateError(f"{path!r} stands twice in a stored update")
+                fields[path] = name, OPERATORS[name].check(path, value)
+                parents |= above
         if not parents.isdisjoint(fields):
             raise _overlap(fields, parents)
         return cls(fields, parents)
@@ -94,22 +94,29 @@ class Update:
         """By path, the values of this operator."""
         return {path: value for path, (name, value) in self._fields.items() if name == operator}
 
+    @property
+    def operators(self) -> dict[str, str]:
+        """By path, the operator that changes it."""
+        return {path: name for path, (name, _) in self._fields.items()}
+
     def only(self, paths: Collection[str]) -> Update:
         """The part of it that changes these fields."""
         fields = {path: entry for path, entry in self._fields.items() if path in paths}
         above = (checked_path(path)[1] for path in fields)
         return Update(fields, _NO_PARENTS.union(*above))
 
-    def bears_on(self, document: Mapping[str, Any]) -> frozenset[str]:
+    def bears_on(self, document: Mapping[str, Any], besides: Update) -> frozenset[str]:
         """Paths whose value in a document that got this update may hang on it.
 
         A maximum that has been exceeded since, or a minimum undercut, does not: without this
-        update the document would be the same there.
+        update the document would be the same there. Nor does what another update, which the
+        document got too, has said as well.
         """
         return frozenset(
             path
             for path, (name, value) in self._fields.items()
             if not _outdone(name, value, _found(document, path))
+            and not _said(name, value, besides._fields.get(path))
         )
 
     def __bool__(self) -> bool:
@@ -207,9 +214,15 @@ class Update:
                 recompute.add(path)
         return _correction(amounts, recompute)
 
-    def to_stored(self) -> list[list[Any]]:
-        """The update for a ledger row: a list of [operator, path, value]."""
-        return [[name, path, value] for path, (name, value) in self._fields.items()]
+    def to_stored(self) -> dict[str, dict[str, Any]]:
+        """The update for a ledger row: by operator and path, the values.
+
+        MongoDB can say what all rows have on one path without looking for it.
+        """
+        stored: dict[str, dict[str, Any]] = {}
+        for path, (name, value) in self._fields.items():
+            stored.setdefault(name, {})[path] = value
+        return stored
 
     def describe(self) -> list[str]:
         """One line for each field, by path, for people."""
@@ -334,12 +347,14 @@ def _overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:
     return UpdateError(f"{above!r} and {below!r} can't change in one update; MongoDB refuses that")
 
 
-def _triple(triple: Sequence[Any]) -> tuple[str, Any, Any]:
-    if isinstance(triple, list | tuple) and len(triple) == 3 and triple[0] in OPERATORS:  # noqa: PLR2004 - a triple
-        return triple[0], triple[1], triple[2]
+def _by_operator(stored: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    if isinstance(stored, Mapping) and all(
+        name in OPERATORS and isinstance(values, Mapping) for name, values in stored.items()
+    ):
+        return stored.items()
     raise UpdateError(
-        f"a stored update is a list of [operator, path, value] with an operator of "
-        f"{', '.join(OPERATORS)}; got {triple!r:.80}"
+        f"a stored update has values by path, and these by an operator of "
+        f"{', '.join(OPERATORS)}; got {stored!r:.80}"
     )
 
 
@@ -379,6 +394,13 @@ def _outdone(name: str, value: Any, stored: Any) -> bool:
     if name == "max":
         return precedes(value, stored)
     return name == "min" and precedes(stored, value)
+
+
+def _said(name: str, value: Any, other: _Entry | None) -> bool:
+    """Whether another update says as much on a path."""
+    if other is None or other[0] != name or name not in ("max", "min", "add_to_set"):
+        return False
+    return same(OPERATORS[name].merge("", other[1], value), other[1])
 
 
 def _alike(mine: _Entry, theirs: _Entry) -> bool:

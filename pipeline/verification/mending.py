@@ -59,28 +59,30 @@ def mend(
     add, put, drop, anew = _mending(total, found)
     documents.mend(key, add, put, drop)
     if anew:
-        documents.recompute(key, contributed(tx, registry, table, key, anew), anew)
+        total_anew = contributed(tx, registry, table, key, anew)
+        documents.recompute(key, total_anew, anew.keys())
     return bool(found)
 
 
 def _mending(
     total: Sum, found: list[Difference]
-) -> tuple[dict[str, Any], dict[str, Any], list[str], frozenset[str]]:
-    """What is to be added, put, dropped and computed anew, by path."""
+) -> tuple[dict[str, Any], dict[str, Any], list[str], dict[str, str]]:
+    """What is to be added, put, dropped and, by its operator, computed anew, by path."""
     operators = dict(operators_of(total.total)) | {"_sync.contributions": "inc"}
     add: dict[str, Any] = {}
     put: dict[str, Any] = {}
-    drop, anew = [], set()
+    drop: list[str] = []
+    anew: dict[str, str] = {}
     for path, one, other in _leaves(found):
         if one is ABSENT:
             drop.append(path)
         elif operators.get(path) in ("max", "min", "add_to_set"):
-            anew.add(path)
+            anew[path] = operators[path]
         elif operators.get(path) == "inc" and (other is ABSENT or _is_number(other)):
             add[path] = one - (0 if other is ABSENT else other)
         else:
             put[path] = one
-    return add, put, drop, frozenset(anew)
+    return add, put, drop, anew
 
 
 def _leaves(found: list[Difference]) -> Iterator[tuple[str, Any, Any]]:

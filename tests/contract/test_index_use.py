@@ -20,6 +20,7 @@ from pipeline.shelving import Shelver
 from pipeline.store import Among
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
+from pipeline.undo import Undoing, key_of
 from tests.facts import NOON, Document, fact
 from tests.integration import numbered_handlers
 from tests.integration.harness import Harness
@@ -182,6 +183,43 @@ def test_dead_letters_are_found_and_decided_about_without_a_scan(
     assert decisions.requeue_all(Where(), limit=1).done == 1
     assert decisions.discard_all(Where(tenant="acme"), "not needed").done > 0
     assert scans(watched) == []
+
+
+def test_undoing_and_what_would_be_different_scan_nothing(
+    watched: Harness, redis_server: Redis
+) -> None:
+    """A dry run, an undo, and back; extremes are found again; and the list of effects."""
+    busy(watched)
+    lanes = JobQueue(redis_server)
+    undoing = Undoing(watched.store, watched.registry, lanes, watched.clock, watched.settings)
+    watched.process(fact("e5b", 5.5, owner="eve"), fact("e13x", 13.5, owner="bob"))
+    for event in ("e5", "e19", "p1", "g1", "h1"):
+        key = key_of(watched.store, event)
+        assert undoing.rehearse(key).done
+        assert undoing.undo(key, by="ann", reason="a test").done
+        assert undoing.redo(key).done
+    for tenant, handler in ((None, None), ("acme", None), ("acme", "owners.count")):
+        watched.store.records.ledger.outdated(tenant=tenant, handler=handler, limit=10)
+    grouped = [
+        operation
+        for operation in operations(watched)
+        if any("$group" in stage for stage in operation.get("command", {}).get("pipeline", []))
+    ]
+    assert grouped
+    assert scans(watched) == []
+
+
+def test_a_late_event_in_a_long_document_reads_few_of_its_rows(watched: Harness) -> None:
+    """However many there are after it."""
+    watched.process(*(fact(f"e{n}", n, owner="ann", status="open", points=n) for n in range(400)))
+    done = len(operations(watched))
+    watched.process(fact("late", 10.5, points=3))
+    read = [
+        operation["docsExamined"]
+        for operation in operations(watched)[done:]
+        if operation["ns"].endswith(".tickets_changes") and operation.get("op") == "query"
+    ]
+    assert 0 < sum(read) < 60
 
 
 def test_dead_letters_are_read_in_their_order_and_no_others(watched: Harness) -> None:

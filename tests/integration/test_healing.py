@@ -7,7 +7,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from pipeline import Change, Event, Update, inc, maximum, observer
+from pipeline import Change, Event, Update, folding, inc, maximum, observer
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import Ticket, apply_ticket, broken
@@ -153,3 +153,40 @@ def test_a_batch_that_waited_while_its_observer_lost_its_effect_has_none_either(
     harness.retry()
     assert harness.states(changed)["statuses.count"] == "done"
     assert harness.document("status_totals", "acme:done")["entered"] == 1
+
+
+def test_a_batch_that_changes_too_many_rows_of_many_documents_is_cut(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half is a transaction that holds it, and no event is at fault."""
+    monkeypatch.setattr(folding, "MOST_ROWS", 25)
+    names = [f"T{n}" for n in range(4)]
+    harness.process(*(fact(f"{t}-{n}", n, entity_id=t, add=1) for t in names for n in range(10)))
+    late = [fact(f"{t}-late", 0.5, entity_id=t, add=5) for t in names]
+    harness.process(*late)
+    assert [harness.row(event, "tickets.apply").state for event in late] == ["done"] * 4
+    assert [harness.document("tickets", f"acme:{t}")["points"] for t in names] == [15] * 4
+
+
+def test_a_late_event_that_changes_too_much_is_a_dead_letter_that_says_so(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: another attempt would find as much."""
+    monkeypatch.setattr(folding, "MOST_ROWS", 25)
+    harness.process(*(fact(f"e{n}", n, add=1) for n in range(40)))
+    late = fact("late", 0.5, add=5)
+    harness.process(late)
+    row = harness.row(late, "tickets.apply")
+    assert (row.state, row.attempt) == ("dead", 1)
+    assert row.error is not None
+    assert "more than 25 later rows of tickets[acme:T1]" in row.error["message"]
+    assert harness.document("tickets", "acme:T1")["points"] == 40
+
+
+def test_an_extreme_goes_back_where_the_same_event_says_less(harness: Harness) -> None:
+    """The highest was 15, and nobody has said as much since."""
+    harness.process(fact("e1", 1, owner="ann", points=5), fact("e3", 3, add=10))
+    assert harness.document("owner_totals", "acme:ann")["most"] == 15
+    harness.process(fact("e2", 2, add=-3))
+    ann = harness.document("owner_totals", "acme:ann")
+    assert (ann["least"], ann["most"]) == (2, 12)

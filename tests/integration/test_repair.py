@@ -80,11 +80,11 @@ def test_what_a_handler_has_contributed_wrongly_is_corrected(pipeline: Verifying
     row = database.ledger.find_one({"_id": {"$regex": "owners.count$"}, "key": {"$ne": None}})
     assert row is not None
     before = pipeline.domain()
-    wrote = [
-        [op, path, 10**6 if path in ("points", "most") else value]
-        for op, path, value in row["wrote"]
-    ]
-    points = next(value for _, path, value in row["wrote"] if path == "points")
+    points = row["wrote"]["inc"]["points"]
+    wrote = row["wrote"] | {
+        "inc": row["wrote"]["inc"] | {"points": 10**6},
+        "max": row["wrote"]["max"] | {"most": 10**6},
+    }
     database.ledger.update_one({"_id": row["_id"]}, {"$set": {"wrote": wrote}})
     change = {"$inc": {"points": 10**6 - points}, "$max": {"most": 10**6}}
     database.owner_totals.update_one({"_id": row["key"]}, change)

@@ -1,13 +1,16 @@
 """Folding, with tables that are dicts: any arrival ends as all in order."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import Event, State, action
+from pipeline import Event, State, action, folding
+from pipeline.errors import RefoldTooLarge
 from pipeline.folding import Folded, Kept, Past, Standing, fold
 from pipeline.temporal import Row
 
@@ -275,3 +278,76 @@ def test_folding_changes_nothing_that_it_was_given() -> None:
     one, other = (fold(apply_count, KEY, past, late) for _ in range(2))
     assert (one.new, one.rewritten, one.state) == (other.new, other.rewritten, other.state)
     assert shelf.chain()[1:] == later
+
+
+@given(facts, st.data())
+def test_events_taken_out_are_as_if_they_had_never_come(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """The same state and the very same rows; and nothing at all where all are taken out."""
+    gone = data.draw(st.lists(st.sampled_from(events), min_size=1, unique_by=id))
+    shelf = shelf_of(events)
+    for event in gone:
+        shelf.lose(event)
+    left = [event for event in events if event not in gone]
+    assert alike(shelf, shelf_of(left) if left else Shelf())
+
+
+@given(facts, st.data())
+def test_events_taken_out_together_are_as_one_by_one(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """One walk for all of them."""
+    gone = data.draw(st.lists(st.sampled_from(events), min_size=1, unique_by=id))
+    shelf = shelf_of(events)
+    shelf.lose(*gone)
+    left = [event for event in events if event not in gone]
+    assert alike(shelf, shelf_of(left) if left else Shelf())
+
+
+def test_what_can_not_be_applied_any_more_falls_with_what_is_taken_out() -> None:
+    """It leaves no trace either, and what comes after it is folded without it."""
+    events = [
+        fact("e1", 1, word="a"),
+        fact("e2", 2, needs="a", word="b", add=5),
+        fact("e3", 3, add=1),
+    ]
+    shelf = shelf_of(events)
+    folded = shelf.lose(events[0])
+    assert set(folded.fallen) == {events[1].key}
+    assert alike(shelf, shelf_of([events[2]]))
+
+
+def test_no_more_is_read_than_can_differ() -> None:
+    """The rows after the first that comes out as it was are not asked for."""
+    events = [fact(f"e{n:03}", n, word=f"w{n}") for n in range(100)]
+    shelf = shelf_of(events)
+    asked: list[str] = []
+
+    def kept(order: str) -> Iterator[Kept]:
+        for one in shelf.kept(order):
+            asked.append(one.event.event_id)
+            yield one
+
+    late = fact("late", 10, 5, word="late")
+    folded = fold(apply_count, KEY, Past(shelf.standing, kept(late.order)), [late])
+    assert shelf.standing is not None
+    assert folded.state == shelf.standing.state
+    assert asked == ["e011", "e012"]
+    asked.clear()
+    fold(apply_count, KEY, Past(shelf.standing, kept(events[20].order)), [], {events[20].key})
+    assert asked == ["e020", "e021", "e022"]
+
+
+def test_a_late_event_that_changes_too_many_rows_is_at_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of the batch that are in order go on."""
+    monkeypatch.setattr(folding, "MOST_ROWS", 10)
+    before = [fact(f"e{n:03}", n, add=1) for n in range(20)]
+    shelf = shelf_of(before)
+    folded = shelf.take(fact("late", 2, 1, add=1), fact("next", 50, add=1))
+    assert set(folded.faults) == {"late@acme/desk"}
+    assert isinstance(folded.faults["late@acme/desk"], RefoldTooLarge)
+    assert alike(shelf, shelf_of([*before, fact("next", 50, add=1)]))
+    assert not shelf.take(fact("later", 12, add=1)).faults

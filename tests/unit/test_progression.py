@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.backoff import Backoff
 from pipeline.control import LONGEST_WAIT, Cancel, ControlWord, Retry, Snooze
-from pipeline.errors import HandlerFault, WorkerDied
+from pipeline.errors import HandlerFault, RefoldTooLarge, WorkerDied
 from pipeline.executor.progression import Progress, progress
 from pipeline.store import LedgerState
 
@@ -94,6 +94,11 @@ def test_the_last_attempt_that_is_allowed_makes_a_dead_letter(
 def test_an_event_that_killed_its_workers_is_dead_at_once() -> None:
     """However many attempts are left: each would cost another worker."""
     assert after(WorkerDied(), 0, allowed=100) == (LedgerState.DEAD, 1, None)
+
+
+def test_an_event_that_changes_too_much_of_the_past_is_dead_at_once() -> None:
+    """The past is as long at the next attempt."""
+    assert after(RefoldTooLarge(), 0, allowed=100) == (LedgerState.DEAD, 1, None)
 
 
 def test_words_take_seconds_or_a_duration() -> None:

@@ -237,7 +237,7 @@ def test_values_are_kept_as_mongodb_keeps_them() -> None:
 
 def test_values_of_a_set_come_in_the_same_order_in_every_process() -> None:
     """A set of strings has another order in each run; a ledger row must not."""
-    assert add_to_set(a={"b", "a", "c"}).to_stored() == [["add_to_set", "a", ["a", "b", "c"]]]
+    assert add_to_set(a={"b", "a", "c"}).to_stored() == {"add_to_set": {"a": ["a", "b", "c"]}}
     assert add_to_set(a="abc") == add_to_set(a=["abc"])
 
 
@@ -317,21 +317,21 @@ def test_a_stored_update_comes_back_equal() -> None:
     """Through BSON, and without keys that MongoDB reserves."""
     row = bson.encode({"update": EVERY.to_stored()}, codec_options=CODEC)
     assert Update.from_stored(bson.decode(row, codec_options=CODEC)["update"]) == EVERY
-    assert inc({"a.b": 1}).to_stored() == [["inc", "a.b", 1]]
+    assert inc({"a.b": 1}).to_stored() == {"inc": {"a.b": 1}}
 
 
 @pytest.mark.parametrize(
     "stored",
     [
         ["inc"],
-        [["inc", "a"]],
-        [["push", "a", 1]],
-        [["inc", "a", "1"]],
-        [["inc", "a", 1], ["inc", "a", 1]],
-        [["inc", "a", 1], ["inc", "a.b", 1]],
+        {"inc": "a"},
+        {"push": {"a": 1}},
+        {"inc": {"a": "1"}},
+        {"inc": {"a": 1}, "max": {"a": 1}},
+        {"inc": {"a": 1, "a.b": 1}},
     ],
 )
-def test_a_stored_update_that_is_none_is_refused(stored: list[Any]) -> None:
+def test_a_stored_update_that_is_none_is_refused(stored: Any) -> None:
     """A row from another hand gets the same checks."""
     with pytest.raises(UpdateError):
         Update.from_stored(stored)
@@ -353,3 +353,15 @@ def test_people_can_read_an_update() -> None:
     assert add_to_set(a=[]).describe() == ["a add nothing"]
     assert repr(inc(a=1, b=2)) == "<Update a +1; b +2>"
     assert len(assign(a="x" * 1000).describe()[0]) < 100
+
+
+def test_what_another_update_says_as_well_does_not_hang_on_this_one() -> None:
+    """An extreme as high, a set that holds as much; a lower one is no help."""
+    document = {"top": 7, "low": 2, "words": ["a", "b"], "n": 5}
+    mine = maximum(top=7) | minimum(low=2) | add_to_set(words=["a"]) | inc(n=1)
+    assert mine.bears_on(document, Update.nothing()) == {"top", "low", "words", "n"}
+    less = maximum(top=6) | minimum(low=3) | add_to_set(words=["b"]) | inc(n=1)
+    assert mine.bears_on(document, less) == {"top", "low", "words", "n"}
+    as_much = maximum(top=7) | minimum(low=2) | add_to_set(words=["b", "a"])
+    assert mine.bears_on(document, as_much) == {"n"}
+    assert mine.bears_on(document | {"top": 9, "low": 0}, less) == {"words", "n"}
