@@ -114,6 +114,8 @@ class Verifier:
         scope = WHOLE if part is None else str(part)
 
         def note(tx: Records) -> list[Batch]:
+            if tx.verifications.get(name) is not None:
+                return _batches(units)  # it has been noted, and the answer was lost
             tx.verifications.begin(
                 Verification(name, moment, now, scope, repairs=repairs, left=len(units), kept=kept)
             )
@@ -143,7 +145,7 @@ class Verifier:
 
     def _add(self, tx: Records, units: Sequence[Unit]) -> list[Batch]:
         now = self._clock.now()
-        batches = [Batch.of(HANDLER, [unit.id], Lane.REPAIR) for unit in units]
+        batches = _batches(units)
         soon = now + timedelta(seconds=self._settings.rescue_after)
         tx.verifications.add_units(units)
         tx.batches.insert(batches, created_at=now, due_at=soon)
@@ -255,6 +257,10 @@ class Verifier:
         kept.forget_sums(verification.id)
         log.info("verified", verification=verification.id, **total_of(before))
         return []
+
+
+def _batches(units: Sequence[Unit]) -> list[Batch]:
+    return [Batch.of(HANDLER, [unit.id], Lane.REPAIR) for unit in units]
 
 
 def found_by(unit: Unit) -> int:

@@ -15,7 +15,7 @@ from pipeline.slots import Part
 from pipeline.verification import Unknown
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, broken, count_page
-from tests.integration.verifying import Verifying, plant, story, told
+from tests.integration.verifying import Verifying, found, plant, story, told
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_step_that_is_done_twice_counts_once(pipeline: Verifying) -> None:
         twice += following
     for batch in twice:
         assert pipeline.verifier.run(batch) == []
-    assert pipeline.found(name) == []
+    assert found(pipeline, name) == []
 
 
 class TestOneEntity:

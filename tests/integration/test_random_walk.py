@@ -9,15 +9,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
 
 from pipeline import Change, Event, Update, inc, observer
+from pipeline.replay import Difference
 from pipeline.store import LedgerState, Where
 from pipeline.store.batches import Batch
+from pipeline.verification import Verifier
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, Ticket, broken, count_status
 from tests.integration.undoing import Person, check
+from tests.integration.verifying import plant, verify
 
 MOST_RETRIES = 20
+STEPS = (
+    *("submit", "submit", "submit", "submit_again", "run", "run", "run", "retry"),
+    *("undo", "undo", "redo", "break_one", "verify", "replay", "lose_an_answer"),
+)
 
 
 @observer("deep.count", after=count_status, table="deep", key="{tenant}")
@@ -95,36 +103,94 @@ def chained(person: Person) -> None:
             assert (chain[0]["prev"], chain[0]["changed"]) == (None, None)
 
 
-def walk(person: Person, events: Sequence[Event], dice: random.Random, steps: int) -> list[Event]:
-    """Do anything, in any order; returns what was submitted."""
-    waiting, sent = list(events), []
-    names = [handler.name for handler in HANDLERS if handler is not count_deep]
-    dice.shuffle(waiting)
-    for _ in range(steps):
-        step = dice.choice(("submit", "submit", "again", "run", "retry", "undo", "redo", "break"))
-        if step == "submit" and waiting:
-            part = [waiting.pop() for _ in range(min(len(waiting), dice.choice((1, 1, 2, 3))))]
-            person.submit(*part)
-            sent += part
-        elif step == "again" and sent:
-            person.submit(dice.choice(sent))
-        elif step == "run" and person.waiting:
-            person.waiting.rotate(dice.randrange(len(person.waiting)))
-            person.run(person.waiting.popleft())
-        elif step == "retry":
-            person.retry()
-        elif step == "undo" and sent:
-            event = dice.choice(sent)
-            tried = person.rehearse(event)
-            assert person.undo(event).done == tried.done
-        elif step == "redo" and sent:
-            person.undoing.redo(dice.choice(sent).key)
-        elif step == "break":
-            broken.clear()
-            if dice.random() < 0.7:
-                broken.add((dice.choice(names), dice.choice(events).event_id))
-        chained(person)
-    return sent
+class Walk:
+    """What may happen, in any order, to some events.
+
+    Attributes:
+        sent: what was submitted.
+    """
+
+    def __init__(self, person: Person, events: Sequence[Event], dice: random.Random) -> None:
+        self.sent: list[Event] = []
+        self._person = person
+        self._events = events
+        self._waiting = dice.sample(list(events), len(events))
+        self._dice = dice
+        self._verifier = Verifier(
+            person.store, person.registry, person.clock, person.settings, worker="verifier"
+        )
+
+    def step(self) -> None:
+        """Let something happen."""
+        getattr(self, self._dice.choice(STEPS))()
+        chained(self._person)
+
+    def submit(self) -> None:
+        """Events come, in no order."""
+        size = min(len(self._waiting), self._dice.choice((1, 1, 2, 3)))
+        part = [self._waiting.pop() for _ in range(size)]
+        self._person.submit(*part)
+        self.sent += part
+
+    def submit_again(self) -> None:
+        """An event comes again."""
+        if self.sent:
+            self._person.submit(self._dice.choice(self.sent))
+
+    def run(self) -> None:
+        """A batch is run."""
+        waiting = self._person.waiting
+        if waiting:
+            waiting.rotate(self._dice.randrange(len(waiting)))
+            self._person.run(waiting.popleft())
+
+    def retry(self) -> None:
+        """What failed is tried again."""
+        self._person.retry()
+
+    def undo(self) -> None:
+        """An event is taken back, as it was rehearsed."""
+        if self.sent:
+            event = self._dice.choice(self.sent)
+            tried = self._person.rehearse(event)
+            assert self._person.undo(event).done == tried.done
+
+    def redo(self) -> None:
+        """It comes back."""
+        if self.sent:
+            self._person.undoing.redo(self._dice.choice(self.sent).key)
+
+    def break_one(self) -> None:
+        """A handler fails on an event from now on, or nothing does any more."""
+        broken.clear()
+        if self._dice.random() < 0.7:
+            names = [handler.name for handler in HANDLERS if handler is not count_deep]
+            broken.add((self._dice.choice(names), self._dice.choice(self._events).event_id))
+
+    def verify(self) -> None:
+        """Everything is held against its events, whatever still waits or fails."""
+        found = verify(self._person, self._verifier)
+        assert not [one for one in found if isinstance(one, Difference)]
+
+    def replay(self) -> None:
+        """A document is changed or removed by hand, and a replay puts it right."""
+        broken.clear()
+        before = self._person.domain()
+        plant(self._person, self._dice.randrange(2**32), 1)
+        verify(self._person, self._verifier, repairs=True)
+        assert self._person.domain() == before
+
+    def lose_an_answer(self) -> None:
+        """The next transaction is committed, and nobody hears of it: it is tried again."""
+        store = self._person.store
+        once = store._once  # noqa: SLF001 - all transactions pass here
+
+        def committed(work: Any, **options: Any) -> Any:
+            vars(store)["_once"] = once
+            once(work, **options)
+            raise AutoReconnect("the answer was lost")
+
+        vars(store)["_once"] = committed
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
@@ -138,10 +204,13 @@ def test_any_walk_ends_as_a_sequential_run_of_what_is_not_undone(
     steps = draw.draw(st.integers(5, 40))
     person = Person(mongo, database.name, handlers=HANDLERS, batch_size=dice.choice([1, 2, 500]))
     try:
-        sent = walk(person, events, dice, steps)
+        walk = Walk(person, events, dice)
+        for _ in range(steps):
+            walk.step()
         settle(person, dice)
         chained(person)
-        check(person, sent)
+        check(person, walk.sent)
+        walk.verify()
         assert person.store.records.ledger.in_trouble() == {}
     finally:
         broken.clear()
