@@ -25,7 +25,6 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_delay,
-    wait_random,
     wait_random_exponential,
 )
 
@@ -47,6 +46,8 @@ T = TypeVar("T")
 
 MAJORITY: Final = WriteConcern("majority")
 TRANSACTION_SECONDS: Final = 30.0
+LONGEST_PAUSE: Final = 0.5
+"""Seconds, between two tries of a transaction."""
 DUPLICATE_TRIES: Final = 10
 SHORTEST_HEARTBEAT_MS: Final = 500
 """PyMongo takes no less."""
@@ -202,7 +203,7 @@ class Store:
 
         Faults that another try can cure (a write conflict, a new primary, a lost
         connection, a key inserted by someone else meanwhile) undo the transaction and run
-        `work` again after a short random pause.
+        `work` again after a random pause, longer each time.
 
         Raises:
             Unavailable: the database did not come back within 30 seconds, or does not let us
@@ -299,7 +300,8 @@ def _patiently(work: Callable[[], T]) -> T:
     try:
         for attempt in Retrying(
             retry=_curing(),
-            wait=wait_random(0.002, 0.05),
+            # Many at one hot document undo each other without end if all come back at once.
+            wait=wait_random_exponential(multiplier=0.02, max=LONGEST_PAUSE),
             stop=stop_after_delay(TRANSACTION_SECONDS),
             before_sleep=_log_retry,
             retry_error_callback=_give_up,
