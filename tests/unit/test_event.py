@@ -15,6 +15,7 @@ from pipeline.event import (
     encode_payload,
     event_id_of,
     event_key,
+    order_of,
     parse_event,
 )
 
@@ -60,6 +61,17 @@ def rejection(text: str | bytes) -> EventRejected:
         parse(text)
     assert caught.value.reason
     return caught.value
+
+
+@given(moments, sequences)
+def test_an_order_begins_with_the_time_in_whole_milliseconds(
+    moment: datetime, seq: int | None
+) -> None:
+    """As isoformat has it; rows are stored under it, so it must stay the same for ever."""
+    digits = "" if seq is None else str(seq)
+    step = f"{' abcdefghijklmnopqrs'[len(digits)]}{digits}" if digits else "-"
+    spelled = moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    assert order_of(moment, seq, "e@t/s") == f"{spelled}~{step}~e@t/s"
 
 
 def test_an_envelope_is_read_as_it_is() -> None:

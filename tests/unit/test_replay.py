@@ -1,5 +1,6 @@
 """The sequential run in memory: its tables are spelled out by hand here."""
 
+import gc
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -351,3 +352,18 @@ def test_a_text_of_the_state_and_one_of_the_envelope_do_not_meet() -> None:
         ("acme:a:b:c", "acme:a%3Ab:c", "acme:a:b", "acme:b:a"), 2
     )
     assert found["acme:a%3Ab:c"]["owner"] == "a:b"
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_the_collector_is_left_as_it_was(*, collecting: bool) -> None:
+    """On or off, with nothing frozen; and it does not go through what the replay has made."""
+    were = gc.isenabled()
+    try:
+        gc.enable() if collecting else gc.disable()
+        tables = run(FIRST, SECOND, THIRD)
+        assert gc.isenabled() is collecting
+        assert gc.get_freeze_count() == 0
+        young = {id(one) for generation in (0, 1) for one in gc.get_objects(generation)}
+        assert not collecting or id(tables.chains) not in young
+    finally:
+        gc.enable() if were else gc.disable()
