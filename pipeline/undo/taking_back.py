@@ -8,6 +8,7 @@ from typing import Final
 
 from pipeline.declarations import Action, Commutative, Effect, Fold, Handler
 from pipeline.errors import HandlerFault, UnknownHandler
+from pipeline.event import Event
 from pipeline.executor.correcting import Corrections, Move
 from pipeline.executor.deriving import NOTHING, Contribution
 from pipeline.executor.failing import failure
@@ -105,12 +106,12 @@ class TakingBack:
         table.seize([key], self._run.write_at)
         documents = table.get([key])
         if key not in documents:
-            raise HandlerFault(f"there is no {action.table}[{key}], which {event.key} had changed")
+            raise _gone(f"{action.table}[{key}]", event)
         later = LaterRows(tx, action.history, {key: event.order})
         past = Past(standing_of(documents[key]), later.of(key))
         folded = fold(action, key, past, (), {event.key})
         if not folded.removed:
-            raise HandlerFault(f"{action.history} has no row of {event.key}")
+            raise _gone(f"the row of {event.key} in {action.history}", event)
         self._before.setdefault((action.table, key), documents[key])
         healer = rewrite(self._site, action, [folded], documents, later.records, [event.key])
         undone.rows.append(
@@ -207,6 +208,14 @@ def _chain(registry: Registry, kind: str) -> dict[str, Handler]:
     for action in registry.actions_for(kind):
         found += action, *registry.observers_below(action), *registry.effects_of(action)
     return {handler.name: handler for handler in found}
+
+
+def _gone(what: str, event: Event) -> HandlerFault:
+    whom = f"{event.tenant}:{event.entity_id}"
+    return HandlerFault(
+        f"{what} is gone, which the pipeline never removes by itself; "
+        f"pipeline verify --id {whom!r} --mode update puts it right"
+    )
 
 
 def _ensure_loaded(rows: Iterable[LedgerRow], handlers: Mapping[str, Handler]) -> None:

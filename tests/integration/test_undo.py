@@ -7,9 +7,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline import folding
-from pipeline.errors import NotFound, RefoldTooLarge, UnknownHandler
+from pipeline.errors import HandlerFault, NotFound, RefoldTooLarge, UnknownHandler
+from pipeline.event import Event
 from pipeline.tracing import trace
 from pipeline.undo import as_json, key_of
+from pipeline.verification.entity import verify_entity
+from pipeline.verification.findings import Finding
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, broken
 from tests.integration.undoing import Person, check
@@ -36,7 +39,7 @@ STORY = (
 
 
 @pytest.mark.parametrize("undone", STORY, ids=lambda event: event.event_id)
-def test_every_table_is_as_if_the_event_had_never_come(person: Person, undone: object) -> None:
+def test_every_table_is_as_if_the_event_had_never_come(person: Person, undone: Event) -> None:
     """First, in between, last, alone in its document; folds, observers, commutative actions."""
     person.process(*STORY)
     assert person.undo(undone).done
@@ -45,7 +48,7 @@ def test_every_table_is_as_if_the_event_had_never_come(person: Person, undone: o
 
 
 @pytest.mark.parametrize("undone", STORY, ids=lambda event: event.event_id)
-def test_undoing_the_undo_brings_it_back(person: Person, undone: object) -> None:
+def test_undoing_the_undo_brings_it_back(person: Person, undone: Event) -> None:
     """As a late event comes."""
     person.process(*STORY)
     before = person.domain()
@@ -259,3 +262,39 @@ def test_an_undo_that_would_change_too_many_rows_is_refused(
     assert person.everything() == before
     assert person.undo(events[12]).done
     check(person, events)
+
+
+@pytest.mark.parametrize("table", ["tickets", "tickets_changes"])
+def test_what_is_damaged_is_not_undone(person: Person, table: str) -> None:
+    """The sentence says how to put it right first."""
+    person.process(*STORY)
+    key = {"tickets": "_id", "tickets_changes": "key"}[table]
+    person.store.database[table].delete_many({key: "acme:T1"})
+    before = person.everything()
+    with pytest.raises(HandlerFault, match=r"is gone.*pipeline verify --id 'acme:T1'"):
+        person.undo(STORY[1])
+    assert person.everything() == before
+
+
+@pytest.mark.parametrize("undone", STORY[:5], ids=lambda event: event.event_id)
+def test_a_verification_finds_nothing_wrong(person: Person, undone: Event) -> None:
+    """After an undo, after an event has fallen with it, and after both have come back."""
+    needs = fact("e5", 5, needs="done", owner="cid")
+    person.process(*STORY, needs)
+    person.undo(undone)
+    assert findings(person) == []
+    person.retry()
+    person.redo(undone)
+    person.retry()
+    assert findings(person) == []
+    check(person, [*STORY, needs])
+
+
+def findings(person: Person) -> list[Finding]:
+    """What is wrong with the tickets, and all that is derived from them."""
+    now = person.clock.now()
+    return [
+        found
+        for entity in ("T1", "T2")
+        for found in verify_entity(person.store, person.registry, "acme", entity, now).findings
+    ]
