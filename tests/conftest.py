@@ -20,6 +20,9 @@ from workers.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, Embedd
 
 Document = dict[str, Any]
 
+# The console of the command line looks once, when it is made, and a worker of xdist has 80.
+os.environ["COLUMNS"] = "200"
+
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 # Real servers answer in their own time, so no example has a deadline.
