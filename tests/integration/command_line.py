@@ -1,17 +1,15 @@
 """The command line as a person and a program use it, within the process of a test."""
 
 import json
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-import pytest
 import typer
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from workers.cli.context import Exit
-
-HANDLERS = "tests.integration.sample_handlers"
 
 
 class CommandLine:
@@ -19,10 +17,13 @@ class CommandLine:
 
     Args:
         modules: of `workers.cli`, whose commands there are.
+        prefix: what every command begins with.
     """
 
-    def __init__(self, *modules: ModuleType) -> None:
+    def __init__(self, *modules: ModuleType, prefix: Sequence[str] = ()) -> None:
+        self._prefix = prefix
         self._app = typer.Typer()
+        self._app.callback()(lambda: None)
         for module in modules:
             module.register(self._app)
 
@@ -30,7 +31,7 @@ class CommandLine:
         """Run one command; `said` is what the person types."""
         with capture_logs():
             # The real command line sends them elsewhere; see the test of the process.
-            return CliRunner().invoke(self._app, arguments, input=said)
+            return CliRunner().invoke(self._app, [*self._prefix, *arguments], input=said)
 
     def text(self, *arguments: str, said: str = "") -> str:
         """What one command that succeeds prints, in single spaces."""
@@ -43,14 +44,3 @@ class CommandLine:
         done = self(*arguments, "--json")
         assert done.exit_code == Exit.OK, done.output
         return json.loads(done.stdout)
-
-
-def find_servers(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: str
-) -> None:
-    """Let the commands find the servers of the tests and the sample handlers."""
-    monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
-    monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
-    monkeypatch.setenv("PIPELINE_DATABASE", database)
-    monkeypatch.setenv("PIPELINE_HANDLERS", HANDLERS)
-    monkeypatch.setenv("COLUMNS", "200")

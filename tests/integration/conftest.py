@@ -1,14 +1,37 @@
 """What the integration tests share: the pipeline in one process, on an empty database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from tests.integration import sample_handlers
+from tests.integration.command_line import CommandLine
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
+
+SAMPLE = (sample_handlers.__name__,)
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Any]
+) -> Callable[..., CommandLine]:
+    """Give what makes a command line on the servers of the tests, with these handlers."""
+
+    def make(
+        *modules: ModuleType, handlers: Sequence[str] = SAMPLE, prefix: Sequence[str] = ()
+    ) -> CommandLine:
+        monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
+        monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
+        monkeypatch.setenv("PIPELINE_DATABASE", database.name)
+        monkeypatch.setenv("PIPELINE_HANDLERS", ",".join(handlers))
+        return CommandLine(*modules, prefix=prefix)
+
+    return make
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from redis import Redis
 
 from pipeline.event import Event
 from tests.facts import Document, fact
-from tests.integration.command_line import CommandLine, find_servers
+from tests.integration.command_line import CommandLine
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import broken
 from workers.cli import dead, events, tables
@@ -23,12 +23,9 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
-) -> CommandLine:
+def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
-    find_servers(monkeypatch, mongo_url, redis_url, database.name)
-    return CommandLine(dead, events, tables)
+    return command_line(dead, events, tables)
 
 
 @pytest.fixture

@@ -1,18 +1,17 @@
 """`pipeline hold …` as a person and a program use it."""
 
-import json
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import typer
 from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from pipeline.store.policies import HoldPolicies, LockPolicies, Scope
 from tests.facts import Document
 from tests.integration import numbered_handlers
+from tests.integration.command_line import CommandLine
 from tests.integration.harness import NOW
 from tests.integration.test_hold_back import APPLY, GRACE, GRACE_MS, Holding, step
 from workers.cli import hold
@@ -21,36 +20,10 @@ from workers.cli.context import Exit
 OFF = {"handler": None, "tenant": None, "policy": {"grace_ms": 0}, "set": []}
 
 
-class CommandLine:
-    """`pipeline hold` within this process."""
-
-    def __init__(self) -> None:
-        self._app = typer.Typer()
-        self._app.callback()(lambda: None)
-        hold.register(self._app)
-
-    def __call__(self, *arguments: str) -> Result:
-        """Run one command."""
-        return CliRunner().invoke(self._app, ["hold", *arguments])
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and read what it printed."""
-        done = self(*arguments, "--json")
-        assert done.exit_code == Exit.OK, done.output
-        return json.loads(done.stdout)
-
-
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
-) -> CommandLine:
+def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
-    monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
-    monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
-    monkeypatch.setenv("PIPELINE_DATABASE", database.name)
-    monkeypatch.setenv("PIPELINE_HANDLERS", numbered_handlers.__name__)
-    monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine()
+    return command_line(hold, handlers=(numbered_handlers.__name__,), prefix=("hold",))
 
 
 def rows(told: Result) -> list[list[str]]:

@@ -1,58 +1,23 @@
 """`pipeline late …` as a person and a program use it."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
-import typer
 from pymongo import MongoClient
 from pymongo.database import Database
-from typer.testing import CliRunner, Result
 
 from tests.facts import Document, fact
 from tests.integration import numbered_handlers
+from tests.integration.command_line import CommandLine
 from tests.integration.harness import Harness
 from workers.cli import events, late
 from workers.cli.context import Exit
 
 
-class CommandLine:
-    """The commands within this process."""
-
-    def __init__(self) -> None:
-        self._app = typer.Typer()
-        for module in (late, events):
-            module.register(self._app)
-
-    def __call__(self, *arguments: str) -> Result:
-        """Run one command."""
-        return CliRunner().invoke(self._app, arguments)
-
-    def text(self, *arguments: str) -> str:
-        """What one command that succeeds prints, in single spaces."""
-        done = self(*arguments)
-        assert done.exit_code == Exit.OK, done.output
-        return " ".join(done.output.split())
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and read what it printed."""
-        done = self(*arguments, "--json")
-        assert done.exit_code == Exit.OK, done.output
-        return json.loads(done.stdout)
-
-
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
-) -> CommandLine:
+def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
-    monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
-    monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
-    monkeypatch.setenv("PIPELINE_DATABASE", database.name)
-    monkeypatch.setenv("PIPELINE_HANDLERS", numbered_handlers.__name__)
-    monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine()
+    return command_line(late, events, handlers=(numbered_handlers.__name__,))
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
 """`pipeline undo`, `redo` and `effects outdated` as a person and a program use them."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
-import typer
 from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 from rq.registry import FailedJobRegistry
-from structlog.testing import capture_logs
-from typer.testing import CliRunner, Result
 
 from tests.facts import Document, fact
-from tests.integration import shop_handlers
+from tests.integration import sample_handlers, shop_handlers
+from tests.integration.command_line import CommandLine
 from tests.integration.letters import Letters
 from tests.integration.sample_handlers import ALL, broken
 from tests.integration.shop_handlers import sent
@@ -22,44 +18,12 @@ from workers.cli import effects, events, undo
 from workers.cli.context import Exit
 
 
-class CommandLine:
-    """The commands within this process."""
-
-    def __init__(self) -> None:
-        self._app = typer.Typer()
-        for module in (undo, effects, events):
-            module.register(self._app)
-
-    def __call__(self, *arguments: str, said: str = "") -> Result:
-        """Run one command; `said` is what the person types."""
-        with capture_logs():
-            return CliRunner().invoke(self._app, arguments, input=said)
-
-    def text(self, *arguments: str, said: str = "") -> str:
-        """What one command that succeeds prints, in single spaces."""
-        done = self(*arguments, said=said)
-        assert done.exit_code == Exit.OK, done.output
-        return " ".join(done.output.split())
-
-    def json(self, *arguments: str) -> Any:
-        """Run one command with --json and read what it printed."""
-        done = self(*arguments, "--json")
-        assert done.exit_code == Exit.OK, done.output
-        return json.loads(done.stdout)
-
-
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
-) -> CommandLine:
+def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
-    monkeypatch.setenv("PIPELINE_MONGO_URL", mongo_url)
-    monkeypatch.setenv("PIPELINE_REDIS_URL", redis_url)
-    monkeypatch.setenv("PIPELINE_DATABASE", database.name)
-    modules = "tests.integration.sample_handlers,tests.integration.shop_handlers"
-    monkeypatch.setenv("PIPELINE_HANDLERS", modules)
-    monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine()
+    return command_line(
+        undo, effects, events, handlers=(sample_handlers.__name__, shop_handlers.__name__)
+    )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from pymongo import MongoClient
@@ -12,7 +12,8 @@ from redis import Redis
 from pipeline.queue import Heartbeats
 from tests.acceptance.conftest import wait_for
 from tests.facts import Document, fact
-from tests.integration.command_line import HANDLERS, CommandLine, find_servers
+from tests.integration.command_line import CommandLine
+from tests.integration.conftest import SAMPLE
 from tests.integration.sample_handlers import broken
 from tests.integration.verifying import Verifying
 from tests.processes import environment
@@ -21,12 +22,9 @@ from workers.cli.context import Exit
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, mongo_url: str, redis_url: str, database: Database[Document]
-) -> CommandLine:
+def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
-    find_servers(monkeypatch, mongo_url, redis_url, database.name)
-    return CommandLine(verification)
+    return command_line(verification)
 
 
 @pytest.fixture
@@ -146,7 +144,7 @@ def test_workers_do_it_where_there_are_any(
     name = pipeline.store.database.name
     worker = subprocess.Popen(
         [sys.executable, "-m", "workers", "worker"],
-        env=environment(mongo_url, redis_url, database=name, handlers=HANDLERS),
+        env=environment(mongo_url, redis_url, database=name, handlers=SAMPLE[0]),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
