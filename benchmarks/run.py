@@ -22,6 +22,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.drift import verify
 from benchmarks.feeding import StalledError
 from benchmarks.guarantees import locks, rescue
 from benchmarks.main_job import Bench, Options, latency, redis_memory, throughput
@@ -50,6 +51,7 @@ class Only(StrEnum):
     REDIS = "redis"
     LOCKS = "locks"
     RESCUE = "rescue"
+    VERIFY = "verify"
     REPLAY = "replay"
 
 
@@ -59,6 +61,7 @@ SCENARIOS: Final = {
     Only.REDIS: redis_memory,
     Only.LOCKS: locks,
     Only.RESCUE: rescue,
+    Only.VERIFY: verify,
     Only.REPLAY: replaying,
 }
 

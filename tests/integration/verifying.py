@@ -1,11 +1,11 @@
 """A pipeline that verifies itself, for tests."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 from pymongo import MongoClient
 
+from benchmarks import planting
 from pipeline.declarations import Lane
 from pipeline.event import Event
 from pipeline.slots import Part
@@ -93,13 +93,6 @@ def story(seed: int, count: int) -> list[Event]:
     return events
 
 
-def documents(harness: Harness) -> Iterator[tuple[str, Document]]:
-    """Every document of every table, with its table."""
-    for table in harness.registry.tables():
-        for document in harness.store.scan(table):
-            yield table, document
-
-
 def told(pipeline: Verifying) -> Verifying:
     """The pipeline after a story, with late events, retries and events that were given up."""
     events = story(1, 200)
@@ -114,53 +107,6 @@ def told(pipeline: Verifying) -> Verifying:
     return pipeline
 
 
-def corrupt(document: Document, draw: random.Random) -> Document:
-    """The document with one of its values changed, or one removed or added."""
-    changed = dict(document)
-    names = [name for name in document if name not in ("_id", "_sync")]
-    name = draw.choice(names)
-    way = draw.randrange(3)
-    if way == 0:
-        changed[f"{name}_not_there"] = 1
-    elif way == 1:
-        del changed[name]
-    else:
-        changed[name] = _other(changed[name])
-    return changed
-
-
-def _other(value: Any) -> Any:
-    if isinstance(value, bool) or value is None:
-        return "corrupt"
-    if isinstance(value, int | float):
-        return value + 7
-    if isinstance(value, list):
-        return [*value, "corrupt"]
-    if isinstance(value, dict):
-        return {**value, "corrupt": 7}
-    return f"corrupt {value}"
-
-
 def plant(pipeline: Harness, seed: int, count: int) -> set[tuple[str, str]]:
     """Corrupt so many documents of any tables; which."""
-    draw = random.Random(seed)
-    everything = list(documents(pipeline))
-    chosen = draw.sample(everything, min(count, len(everything)))
-    planted = set()
-    for table, document in chosen:
-        collection = pipeline.store.database[table]
-        way = draw.random()
-        if way < 0.2:
-            collection.delete_one({"_id": document["_id"]})
-        else:
-            changed = corrupt(document, draw)
-            if _equal(document, changed):
-                continue
-            collection.replace_one({"_id": document["_id"]}, changed)
-        planted.add((table, document["_id"]))
-    return planted
-
-
-def _equal(one: Document, other: Document) -> bool:
-    """Whether a counter at zero was removed, which is none too."""
-    return {k: v for k, v in one.items() if v != 0} == {k: v for k, v in other.items() if v != 0}
+    return planting.plant(pipeline.store, pipeline.registry, seed, count)
