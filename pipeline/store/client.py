@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -214,6 +213,8 @@ class Store:
     def rehearse(self, work: Callable[[Records], T]) -> T:
         """As `transact`, and then undo all of it: what `work` returns is what would be.
 
+        For who only reads, all of it is as it was at one moment, which takes seconds at most.
+
         Raises:
             Unavailable: as above.
         """
@@ -227,15 +228,6 @@ class Store:
         """
         return _patiently(lambda: work(self.records))
 
-    @contextmanager
-    def reading(self) -> Iterator[Records]:
-        """Everything as it is now, for reading that takes seconds and not minutes."""
-        with (
-            self._client.start_session() as session,
-            session.start_transaction(read_concern=ReadConcern("snapshot")),
-        ):
-            yield Records(self.database, session)
-
     def keep_no_longer(self, kept: int) -> None:
         """Let MongoDB keep history for as long as it did before `present`."""
         snapshots.keep_no_longer(self._client, kept)
@@ -248,15 +240,19 @@ class Store:
         """
         return snapshots.present(self._client)
 
-    @contextmanager
-    def as_of(self, moment: Timestamp) -> Iterator[Records]:
-        """Everything as it was stored at that moment, for reading.
+    def as_of(self, moment: Timestamp, work: Callable[[Records], T]) -> T:
+        """Run `work`, which only reads, on what was stored at that moment; again as `transact`.
 
         Raises:
             SnapshotGone: MongoDB has forgotten it.
+            Unavailable: the database did not come back within 30 seconds.
         """
-        with snapshots.as_of(self._client, moment) as session:
-            yield Records(self.database, session)
+
+        def once() -> T:
+            with snapshots.as_of(self._client, moment) as session:
+                return work(Records(self.database, session))
+
+        return _patiently(once)
 
     def _once(self, work: Callable[[Records], T], *, keep: bool = True) -> T:
         with (

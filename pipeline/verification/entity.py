@@ -73,8 +73,7 @@ def verify_entity(
         NotFound: it has no events.
         pymongo.errors.PyMongoError: MongoDB did not answer.
     """
-    with store.reading() as records:
-        checked, derived = look_at(records, registry, tenant, entity_id)
+    checked, derived = store.rehearse(lambda records: look_at(records, registry, tenant, entity_id))
     return EntityReport(
         tenant=tenant,
         entity_id=entity_id,

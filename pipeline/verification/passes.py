@@ -11,6 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -197,21 +198,23 @@ class Verifier:
             self._store.keep_no_longer(verification.kept)
 
     def _step(self, verification: Verification, unit: Unit) -> Step:
-        moment = verification.moment
-        with self._store.as_of(moment) if moment else self._store.reading() as records:
-            if unit.work == ENTITIES:
-                return entities(records, self._registry, unit)
-            if unit.work == SHARED:
-                return shared(records, self._registry, unit)
-            if unit.work == STRAYS:
-                units = self._store.records.verifications.units(unit.verification)
-                present = total_of(units)
-                return strays(records, self._registry, unit, lambda t: present[f"present:{t}"])
-            sums = self._store.records.verifications.sums_after(
-                unit.verification, unit.about, unit.after, STEP_DOCUMENTS
-            )
-            totals = [(key, Sum.from_stored(fields)) for key, fields in sums]
-            return derived(records, totals, unit, sums_end=len(sums) < STEP_DOCUMENTS)
+        kept = self._store.records.verifications
+        work: Callable[[Records], Step]
+        if unit.work == ENTITIES:
+            work = partial(entities, registry=self._registry, unit=unit)
+        elif unit.work == SHARED:
+            work = partial(shared, registry=self._registry, unit=unit)
+        elif unit.work == STRAYS:
+            present = total_of(kept.units(unit.verification))
+            work = partial(strays, registry=self._registry, unit=unit, present=present)
+        else:
+            found = kept.sums_after(unit.verification, unit.about, unit.after, STEP_DOCUMENTS)
+            totals = [(key, Sum.from_stored(fields)) for key, fields in found]
+            end = len(found) < STEP_DOCUMENTS
+            work = partial(derived, sums=totals, unit=unit, sums_end=end)
+        if verification.moment is None:
+            return self._store.rehearse(work)
+        return self._store.as_of(verification.moment, work)
 
     def _note(
         self, tx: Records, verification: Verification, unit: Unit, step: Step, batch: Batch

@@ -70,8 +70,10 @@ class Repairer:
                 )
             return mended
 
-        with self._store.reading() as records:
-            wrong = bool(look_at(records, self._registry, tenant, entity_id)[0].wrong)
+        checked, _ = self._store.rehearse(
+            lambda records: look_at(records, self._registry, tenant, entity_id)
+        )
+        wrong = bool(checked.wrong)
         following = self.entity(tenant, entity_id) if wrong else []
         return wrong + self._store.transact(attempt), following
 

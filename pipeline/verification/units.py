@@ -7,7 +7,7 @@ however much is written meanwhile. A step ends soon, so that a worker can turn t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ ENTITIES: Final = "entities"
 SHARED: Final = "shared"
 DERIVED: Final = "derived"
 STRAYS: Final = "strays"
+PRESENT: Final = "present:"
+"""Before a table's name: the count of what was met of it."""
 WRONG: Final = "wrong:"
 """Before a table's name: the count of what is wrong in it."""
 
@@ -106,7 +108,7 @@ def events_of_fold(records: Records, registry: Registry, fold: Fold) -> dict[str
 def _step(checked: Checked, *, after: Any, done: bool) -> Step:
     counts = Counter(events=checked.events, waiting=checked.waiting)
     for table, number in checked.present.items():
-        counts[f"present:{table}"] += number
+        counts[f"{PRESENT}{table}"] += number
         counts["documents"] += number
     return Step(after, done, checked.findings, counts, checked.sums, checked.wrong)
 
@@ -135,7 +137,7 @@ def derived(
     return step
 
 
-def strays(records: Records, registry: Registry, unit: Unit, present: Callable[[str], int]) -> Step:
+def strays(records: Records, registry: Registry, unit: Unit, present: Mapping[str, int]) -> Step:
     """Documents and rows of a fold that no event leads to.
 
     Those of known entities have been met with their events; so where as many were met as
@@ -146,7 +148,7 @@ def strays(records: Records, registry: Registry, unit: Unit, present: Callable[[
         raise TypeError(f"{unit.about} is no fold")
     step = Step(None, done=True)
     tables = (fold.table, fold.history)
-    if any(records.table(name).count() != present(name) for name in tables):
+    if any(records.table(name).count() != present.get(f"{PRESENT}{name}", 0) for name in tables):
         step.findings += _strays(records, fold, lambda key: leads_to(records, registry, fold, key))
     return step
 
