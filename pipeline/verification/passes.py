@@ -18,7 +18,7 @@ import structlog
 
 from pipeline.clock import Clock
 from pipeline.declarations import Fold, Lane
-from pipeline.errors import NotFound, SnapshotGone
+from pipeline.errors import SnapshotGone
 from pipeline.registry import Registry
 from pipeline.replay import ABSENT, Difference, Kind
 from pipeline.settings import Settings
@@ -55,6 +55,10 @@ TURN_SECONDS: Final = 5.0
 """A worker that has nothing else to do goes on with a unit for so long."""
 
 log = structlog.get_logger(__name__)
+
+
+class _Overtaken(Exception):
+    """Another worker was faster with the same step, and goes on with the unit."""
 
 
 class Verifier:
@@ -162,23 +166,23 @@ class Verifier:
             Unavailable: MongoDB did not answer in time.
         """
         until = self._clock.monotonic() + TURN_SECONDS
+        following: list[Batch] = []
         while True:
-            done, following = self._advance(batch)
+            done, more = self._advance(batch)
+            following += more
             if done:
                 return following
             if self._busy() or self._clock.monotonic() >= until:
-                return [batch]
+                return [*following, batch]
 
     def _advance(self, batch: Batch) -> tuple[bool, list[Batch]]:
         """One step; whether the unit is done with it, and what follows."""
         (name,) = batch.events
         unit = self._store.records.verifications.unit(name)
-        if unit is None or unit.done:
+        verification = unit and self._store.records.verifications.get(unit.verification)
+        if unit is None or unit.done or verification is None:
             self._store.transact(lambda tx: tx.batches.close([batch.id]))
             return True, []
-        verification = self._store.records.verifications.get(unit.verification)
-        if verification is None:
-            raise NotFound(f"{unit.id} is of a verification that is kept no longer")
         try:
             step = self._step(verification, unit)
         except SnapshotGone as gone:
@@ -186,16 +190,21 @@ class Verifier:
         again: list[Batch] = []
         if verification.repairs:
             step.counts["repaired"], again = self._repairer.before_step(unit, step)
-        following = self._store.transact(lambda tx: self._note(tx, verification, unit, step, batch))
-        if step.done and following == [] and verification.kept is not None:
-            self._end(verification)
-        return (True, again) if following is None else (step.done, [*again, *following])
+        note = partial(self._note, verification=verification, unit=unit, step=step, batch=batch)
+        try:
+            following = self._store.transact(note)
+        except _Overtaken:
+            return True, again
+        if step.done and not following and verification.kept is not None:
+            self._end(verification, verification.kept)
+        return step.done, [*again, *following]
 
-    def _end(self, verification: Verification) -> None:
-        """Let MongoDB keep history for as long as before, if that was the last unit."""
-        now = self._store.records.verifications.get(verification.id)
-        if now is not None and now.ended_at is not None and verification.kept is not None:
-            self._store.keep_no_longer(verification.kept)
+    def _end(self, verification: Verification, kept: int) -> None:
+        """Let MongoDB keep history for as long as before, if nobody needs it any more."""
+        known = self._store.records.verifications.newest(KEPT, ASKED_FOR)
+        running = [one for one in known if one.moment is not None and one.ended_at is None]
+        if not running and any(one.id == verification.id for one in known):
+            self._store.keep_no_longer(kept)
 
     def _step(self, verification: Verification, unit: Unit) -> Step:
         kept = self._store.records.verifications
@@ -217,8 +226,8 @@ class Verifier:
         return self._store.as_of(verification.moment, work)
 
     def _note(
-        self, tx: Records, verification: Verification, unit: Unit, step: Step, batch: Batch
-    ) -> list[Batch] | None:
+        self, tx: Records, *, verification: Verification, unit: Unit, step: Step, batch: Batch
+    ) -> list[Batch]:
         """Keep what the step came to, and what follows from it, in one transaction."""
         kept = tx.verifications
         counts = step.tally()
@@ -228,7 +237,7 @@ class Verifier:
         try:
             kept.advance(unit, step.after, done=step.done, counts=counts)
         except Outdated:
-            return None  # another worker was faster with the same step, and goes on
+            raise _Overtaken from None
         room = max(0, MOST_FINDINGS - found_by(unit))
         kept.note(unit, [_stored(finding) for finding in step.findings[:room]])
         for table, sums in step.sums.tables.items():

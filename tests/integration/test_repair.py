@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline import Change, Event, State, Update, action, inc, observer
+from pipeline.declarations import Lane
 from pipeline.replay import compare, replay
 from pipeline.slots import Part
+from pipeline.store import Batch
+from pipeline.store.verifications import Unit, Verification
+from pipeline.verification import HANDLER, Verifier
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import broken
 from tests.integration.verifying import Verifying, plant, story, told
@@ -123,6 +128,27 @@ def test_what_is_written_meanwhile_is_kept(
     pipeline.drain()
     assert len(sent) > 100
     assert pipeline.verify() == []
+
+
+def test_two_workers_at_one_step_put_right_once(
+    pipeline: Verifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One was taken for dead; what it adds to a counter is undone with its step."""
+    before = pipeline.domain()
+    pipeline.store.database.tenant_totals.update_one({"_id": "acme"}, {"$inc": {"tickets": 5}})
+    other = Verifier(
+        pipeline.store, pipeline.registry, pipeline.clock, pipeline.settings, worker="other"
+    )
+    look = pipeline.verifier._step  # noqa: SLF001 - what lies between looking and noting
+
+    def slowly(verification: Verification, unit: Unit) -> Any:
+        step = look(verification, unit)
+        other.run(Batch.of(HANDLER, [unit.id], Lane.REPAIR))
+        return step
+
+    monkeypatch.setattr(pipeline.verifier, "_step", slowly)
+    assert len(pipeline.verify(repairs=True)) == 1
+    assert pipeline.domain() == before
 
 
 class Room(State):
