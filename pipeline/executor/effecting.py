@@ -55,8 +55,8 @@ class Effects:
             return Outcome(claimed=False)
         events = [event for batch in pending for event in batch.events]
         now = self._clock.now()
-        failed = {event: batch.attempt for batch in pending for event in batch.events}
-        run = Run(batches[0].id, failed, now, now)
+        of = {event: batch for batch in pending for event in batch.events}
+        run = Run(batches[0].id, of, now, now)
         todo, changes = self._store.transact(lambda tx: _begin(tx, effect, events, run))
         outcome = Outcome(repeated=len(events) - len(todo))
         skipped = self._do(effect, todo, changes, run, outcome)

@@ -230,9 +230,9 @@ class Executor:
             tx.table(table).seize(keys, self._clock.now())
         read_at, planned = self._planned(tx, course, batches, looked)
         self._pass(Step.PLANNED)
-        failed = {event: batch.attempt for batch in batches for event in batch.events}
+        of = {event: batch for batch in batches for event in batch.events}
         fence, write_at = course.grip.fence, self._clock.now()
-        run = Run(course.job, failed, read_at, write_at, fence)
+        run = Run(course.job, of, read_at, write_at, fence)
         try:
             for plan in planned.plans.values():
                 plan.write(tx, run, course.contested)

@@ -36,7 +36,8 @@ def failure(
     """
     event = record.event.key
     allowed = handler.max_attempts or settings.max_attempts
-    before = run.failed.get(event, 0)
+    batch = run.batches.get(event)
+    before = batch.attempt if batch else 0
     state, failed, due_at = progress(error, before, allowed, handler.backoff, run.write_at)
     cause = described(error, stage)
     if isinstance(error, ControlWord):

@@ -36,7 +36,7 @@ def isolate(
     if len(handlers) == len(pending.events) == 1:
         (handler,), (event,) = handlers, pending.events
         record = tx.events.load([event])[event]
-        run = Run(batch.id, {event: pending.attempt}, now, now)
+        run = Run(batch.id, {event: pending}, now, now)
         outcome.failures.append(failure(handler, record, error, run, "write", settings))
         tx.ledger.put([failed.row for failed in outcome.failures])
     else:

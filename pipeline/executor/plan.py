@@ -12,7 +12,7 @@ from pipeline.declarations import Handler
 from pipeline.disorder import Disorder
 from pipeline.holding import Held
 from pipeline.numbering import Numbering
-from pipeline.store import EventRecord, LedgerRow, LedgerState, Records
+from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
 from pipeline.temporal import Transition
 from pipeline.updates import Update, assign, inc, maximum
 
@@ -31,15 +31,16 @@ class Run:
     """The facts that all rows of one run share.
 
     Attributes:
-        job: the RQ job, which is the batch; the first of those run together.
-        failed: by event key, how often it failed before; absent ones never did.
+        job: the RQ job; the first where several are run together.
+        batches: by event key, the batch it is in. A row names its own batch, whose record tells
+            of this run for good, and not the first one's, which may have to be run again.
         read_at: when it began to read.
         write_at: when it began to write.
         fence: the fence of its leases, if it has any.
     """
 
     job: str
-    failed: Mapping[str, int]
+    batches: Mapping[str, Batch]
     read_at: datetime
     write_at: datetime
     fence: int | None = None
@@ -57,14 +58,15 @@ class Run:
 
     def row(self, handler: Handler, record: EventRecord, result: Result) -> LedgerRow:
         """The ledger row of a result."""
+        batch = self.batches.get(record.event.key)
         return LedgerRow(
             event=record.event.key,
             handler=handler.name,
             state=result.state,
             key=result.key,
             wrote=result.wrote,
-            attempt=self.failed.get(record.event.key, 0) + 1,
-            job=self.job,
+            attempt=batch.attempt + 1 if batch else 1,
+            job=batch.id if batch else self.job,
             write_at=self.write_at,
             lag_ms=(self.write_at - record.received_at) // MILLISECOND,
             error=result.error,

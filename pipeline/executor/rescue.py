@@ -94,7 +94,7 @@ def _set_aside(
 ) -> Outcome:
     (event,) = batch.events
     error = WorkerDied(f"{batch.deaths + 1} workers died while they ran it")
-    run = Run(batch.id, {event: batch.attempt}, now, now)
+    run = Run(batch.id, {event: batch}, now, now)
     record = tx.events.load([event])[event]
     failed = failure(handler, record, error, run, "handle", settings)
     tx.ledger.put([failed.row])

@@ -10,6 +10,7 @@ import pytest
 from pipeline.event import Event
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
+from tests.integration.sample_handlers import broken
 
 WORKERS = 4
 
@@ -58,6 +59,25 @@ def test_one_batch_run_by_all_workers_at_once_has_one_effect(harness: Harness) -
     harness.waiting = deque(list(harness.waiting) * WORKERS)
     run_at_once(harness)
     assert harness.document("page_totals", "acme:p1")["views"] == sum(range(1, 20, 2))
+
+
+def test_a_batch_that_is_run_again_leaves_the_records_of_those_run_with_it(
+    harness: Harness,
+) -> None:
+    """The first of two run together fails, and is run again by another worker, later."""
+    one, two = fact("e1", entity_id="T1"), fact("e2", entity_id="T2")
+    harness.submit(one)
+    harness.submit(two)
+    broken.add(("tickets.apply", "e1"))
+    first, second = harness.waiting
+    harness.waiting.clear()
+    harness.run(first, second)
+    broken.clear()
+    again = harness.store.records.batches.waiting([first.id])[first.id][0]
+    harness.run(again, executor=harness.executor_of("worker-2"))
+    rows = harness.row(one, "tickets.apply"), harness.row(two, "tickets.apply")
+    runs = harness.store.records.batches.runs([row.job for row in rows])
+    assert [runs[row.job].worker for row in rows] == ["worker-2", "worker-1"]
 
 
 def test_submitting_the_same_events_at_once_accepts_each_once(harness: Harness) -> None:
