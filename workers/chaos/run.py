@@ -146,7 +146,7 @@ def run(
             verdict.seconds, verdict.sent = progress.seconds, progress.sent
             progress.phase = "comparing"
             tick(progress)
-            judge(verdict, app.store, registry, sender.sent)
+            judge(verdict, app.store, registry, sender.sent, stage.wipes)
             judge_effects(verdict, app.store, options.folder / SINK)
     return verdict
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,6 +21,7 @@ import structlog
 
 from workers.bootstrap import Servers
 from workers.chaos.faults import Fault, Kind
+from workers.chaos.verdict import Wipe
 from workers.embedded import EmbeddedRedis, EmbeddedReplicaSet, Proxy, ServerFailed
 
 LEASE_SECONDS: Final = 4
@@ -41,6 +43,9 @@ class Stage:
         folder: for data and logs.
         workers: worker processes.
         environment: for the processes, on top of ours.
+
+    Attributes:
+        wipes: when Redis lost all it held.
     """
 
     def __init__(self, folder: Path, workers: int, environment: Mapping[str, str]) -> None:
@@ -54,6 +59,7 @@ class Stage:
         self._recoveries: list[tuple[float, int, Recovery]] = []
         self._numbers = itertools.count()
         self._hurt: set[str] = set()
+        self.wipes: list[Wipe] = []
         self._strikes: dict[Kind, Callable[[Fault], bool]] = {
             Kind.KILL_WORKER: lambda fault: self._kill("worker", fault),
             Kind.KILL_SWEEPER: lambda fault: self._kill("sweeper", fault),
@@ -203,14 +209,22 @@ class Stage:
     def _flush_redis(self, _fault: Fault) -> bool:
         if "redis" in self._hurt:
             return False
-        with redis.Redis.from_url(self._redis.address) as client:
+        with self._wiping(), redis.Redis.from_url(self._redis.address) as client:
             client.flushall()
         return True
+
+    @contextmanager
+    def _wiping(self) -> Iterator[None]:
+        """Note when Redis loses all it holds."""
+        begun_at = datetime.now(UTC)
+        yield
+        self.wipes.append(Wipe(begun_at, datetime.now(UTC)))
 
     def _restart_redis(self, fault: Fault) -> bool:
         if "redis" in self._hurt:
             return False
-        self._redis.kill()
+        with self._wiping():
+            self._redis.kill()
         return self._hurting("redis", fault.seconds, self._start_redis)
 
     def _start_redis(self) -> None:

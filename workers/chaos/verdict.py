@@ -30,6 +30,13 @@ class Hold(NamedTuple):
     job: str
 
 
+class Wipe(NamedTuple):
+    """When Redis lost all it held: somewhere between these two moments."""
+
+    begun_at: datetime
+    ended_at: datetime
+
+
 @dataclass(slots=True)
 class Verdict:
     """What was found.
@@ -125,15 +132,29 @@ class Verdict:
         return found + self.overlaps[:SHOWN]
 
 
-def judge(verdict: Verdict, store: Store, registry: Registry, events: Sequence[Event]) -> None:
-    """Compare what is stored with a sequential run of the same events in memory."""
+def judge(
+    verdict: Verdict,
+    store: Store,
+    registry: Registry,
+    events: Sequence[Event],
+    wipes: Sequence[Wipe] = (),
+) -> None:
+    """Compare what is stored with a sequential run of the same events in memory.
+
+    Args:
+        verdict: is told.
+        store: what is stored.
+        registry: the handlers.
+        events: what was sent.
+        wipes: when Redis was wiped, in their order.
+    """
     expected = replay(registry, events)
     verdict.events = expected.events
     names = registry.tables()
     verdict.differences = compare(expected, {name: store.scan(name) for name in names})
     failures = [(failure.event, failure.handler) for failure in expected.failures]
     verdict.audit = audit(registry, events, _rows(verdict, store), failures)
-    verdict.overlaps = overlaps(_holds(store, registry))
+    verdict.overlaps = overlaps(_holds(store, registry), wipes)
 
 
 def judge_effects(verdict: Verdict, store: Store, sink: Path) -> None:
@@ -164,11 +185,12 @@ def _holds(store: Store, registry: Registry) -> Iterator[tuple[str, Hold]]:
             yield f"{folds[row.handler]}:{row.key}", hold
 
 
-def overlaps(holds: Iterable[tuple[str, Hold]]) -> list[str]:
+def overlaps(holds: Iterable[tuple[str, Hold]], wipes: Sequence[Wipe] = ()) -> list[str]:
     """Where two runs held one document at the same time; a lease is there to prevent it.
 
     A run that lost its lease took a new one, and its hold counts from then on. So the holds
-    of one document follow each other, in the order of their fences.
+    of one document follow each other, in the order of their fences. When Redis is wiped nobody
+    holds anything any more, and transactions decide: a hold from before ends there.
     """
     by_key: dict[str, set[Hold]] = {}
     for key, hold in holds:
@@ -177,9 +199,15 @@ def overlaps(holds: Iterable[tuple[str, Hold]]) -> list[str]:
     for key, times in by_key.items():
         ordered = sorted(times)
         for one, other in pairwise(ordered):
-            if one.job != other.job and other.locked_at < one.write_at:
+            if one.job != other.job and other.locked_at < _end(one, wipes):
                 found.append(
                     f"{key}: held by {one.job} until {one.write_at:%H:%M:%S.%f} "
                     f"and by {other.job} from {other.locked_at:%H:%M:%S.%f}"
                 )
     return found
+
+
+def _end(hold: Hold, wipes: Sequence[Wipe]) -> datetime:
+    """When a hold ended: with its run's write, or with the first wipe after it was taken."""
+    ended = (wipe.begun_at for wipe in wipes if hold.locked_at <= wipe.ended_at)
+    return min(hold.write_at, next(ended, hold.write_at))
