@@ -24,6 +24,11 @@ def test_holds_that_follow_each_other_are_right() -> None:
     assert overlaps([ONE, anew]) == []
 
 
+def test_batches_that_are_run_together_hold_together() -> None:
+    """They are two jobs and one run, which has one fence."""
+    assert overlaps([ONE, ("T1", Hold(1, at(0), at(4), "two"))]) == []
+
+
 def test_a_hold_that_begins_before_the_one_before_it_wrote_is_an_overlap() -> None:
     """Whatever the order in which they are found."""
     (found,) = overlaps([("T1", Hold(2, at(3), at(5), "two")), ONE])

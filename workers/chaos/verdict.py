@@ -199,12 +199,17 @@ def overlaps(holds: Iterable[tuple[str, Hold]], wipes: Sequence[Wipe] = ()) -> l
     for key, times in by_key.items():
         ordered = sorted(times)
         for one, other in pairwise(ordered):
-            if one.job != other.job and other.locked_at < _end(one, wipes):
+            if _are_two(one, other) and other.locked_at < _end(one, wipes):
                 found.append(
                     f"{key}: held by {one.job} until {one.write_at:%H:%M:%S.%f} "
                     f"and by {other.job} from {other.locked_at:%H:%M:%S.%f}"
                 )
     return found
+
+
+def _are_two(one: Hold, other: Hold) -> bool:
+    """Whether these are of two runs: batches that are run together share their fence."""
+    return one.job != other.job and one.fence != other.fence
 
 
 def _end(hold: Hold, wipes: Sequence[Wipe]) -> datetime:
