@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 EVENTS ?=
 # Tests that mostly wait run two at a time; those that load the machine, one by one.
 TOGETHER := tests/unit tests/contract tests/integration tests/dashboards
+# `make coverage` judges both together.
 ALONE    := tests/acceptance tests/faults
 
 .DEFAULT_GOAL := help
@@ -29,8 +30,8 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 	$(BIN)/python -m benchmarks.demo $(if $(EVENTS),--events $(EVENTS))
 
 test: setup ## every test, against real servers it starts itself
-	$(BIN)/python -m pytest --cov --cov-report= -n 2 --dist loadfile $(TOGETHER)
-	$(BIN)/python -m pytest --cov --cov-report= --cov-append $(ALONE)
+	$(BIN)/python -m pytest --cov --cov-report= --cov-fail-under=0 -n 2 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest --cov --cov-report= --cov-fail-under=0 --cov-append $(ALONE)
 
 coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml
 	$(BIN)/coverage report
