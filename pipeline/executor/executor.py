@@ -240,7 +240,7 @@ class Executor:
             outcome = self._record(tx, course, planned, run, looked)
             outcome.following += [rest for _, rest in course.put_off(batches)]
             locked_at = None if fence is None else course.locked_at
-            record = RunRecord(self._worker, read_at, locked_at, fence)
+            record = RunRecord(self._worker, read_at, locked_at, fence, self._clock.now())
             settle(tx, batches, outcome, self._settings, record, write_at)
             self._pass(Step.CLAIMED)
         except (Taken, Outdated):

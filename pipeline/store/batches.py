@@ -61,12 +61,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Who ran a batch, when it began to read, and since when under which fence it held ids."""
+    """Who ran a batch, and when.
+
+    Attributes:
+        worker: who.
+        read_at: when it began to read.
+        locked_at: since when it held its ids; None where it took none.
+        fence: under which it held them.
+        written_at: when it had written all it had to write, before it committed.
+    """
 
     worker: str
     read_at: datetime
     locked_at: datetime | None = None
     fence: int | None = None
+    written_at: datetime | None = None
 
     def stored(self) -> dict[str, Any]:
         """The record as fields of the batch."""

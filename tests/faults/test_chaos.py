@@ -54,8 +54,9 @@ def test_a_build_that_ignores_leases_is_caught(chaos: Chaos) -> None:
         minutes=TWO_MINUTES,
         handlers=["tests.faults.broken.without_locks"],
         registry_of=SOUND,
-        count=6000,
+        workers=3,
+        count=12_000,
         every=6.0,
     )
-    assert verdict.overlaps
+    assert verdict.overlaps, verdict.details()
     assert not verdict.clean

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +111,24 @@ def test_a_run_holds_its_ids_until_its_commit_and_no_longer(
         Step.LOADED,
         Step.RELEASED,
     }
+
+
+def test_the_record_of_a_run_spans_its_hold_from_the_lease_to_the_last_write(
+    leasing: Leasing,
+) -> None:
+    """A second passes before the reads, one before the writes, and one before the claim."""
+    moments: dict[Step, datetime] = {}
+
+    def wait(step: Step) -> None:
+        leasing.clock.advance(timedelta(seconds=1))
+        moments[step] = leasing.clock.now()
+
+    leasing.submit(fact("e1"))
+    batch = leasing.waiting.popleft()
+    leasing.run(batch, executor=leasing.worker("w", wait))
+    run = leasing.store.records.batches.runs([batch.id])[batch.id]
+    # Locked when the events had been read, and over once the ledger was written.
+    assert (run.locked_at, run.written_at) == (moments[Step.LOADED], moments[Step.RECORDED])
 
 
 def test_a_worker_that_slept_beyond_its_lease_does_not_overwrite_newer_state(

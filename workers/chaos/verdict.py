@@ -22,11 +22,11 @@ TELL: Final = tell.name
 
 
 class Hold(NamedTuple):
-    """A time in which a run held a document: from its lease to its write."""
+    """A time in which a run held a document: from its lease to the last of its writes."""
 
     fence: int
     locked_at: datetime
-    write_at: datetime
+    written_at: datetime
     job: str
 
 
@@ -180,8 +180,10 @@ def _holds(store: Store, registry: Registry) -> Iterator[tuple[str, Hold]]:
     runs = store.records.batches.every_run()
     for row in store.records.ledger.scan():
         run = runs.get(row.job)
-        if row.handler in folds and row.key is not None and run and run.fence and run.locked_at:
-            hold = Hold(run.fence, run.locked_at, row.write_at, row.job)
+        if row.handler not in folds or row.key is None or run is None:
+            continue
+        if run.fence and run.locked_at and run.written_at:
+            hold = Hold(run.fence, run.locked_at, run.written_at, row.job)
             yield f"{folds[row.handler]}:{row.key}", hold
 
 
@@ -201,7 +203,7 @@ def overlaps(holds: Iterable[tuple[str, Hold]], wipes: Sequence[Wipe] = ()) -> l
         for one, other in pairwise(ordered):
             if _are_two(one, other) and other.locked_at < _end(one, wipes):
                 found.append(
-                    f"{key}: held by {one.job} until {one.write_at:%H:%M:%S.%f} "
+                    f"{key}: held by {one.job} until {one.written_at:%H:%M:%S.%f} "
                     f"and by {other.job} from {other.locked_at:%H:%M:%S.%f}"
                 )
     return found
@@ -213,6 +215,6 @@ def _are_two(one: Hold, other: Hold) -> bool:
 
 
 def _end(hold: Hold, wipes: Sequence[Wipe]) -> datetime:
-    """When a hold ended: with its run's write, or with the first wipe after it was taken."""
+    """When a hold ended: with its run's writes, or with the first wipe after it was taken."""
     ended = (wipe.begun_at for wipe in wipes if hold.locked_at <= wipe.ended_at)
-    return min(hold.write_at, next(ended, hold.write_at))
+    return min(hold.written_at, next(ended, hold.written_at))
