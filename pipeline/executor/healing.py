@@ -33,7 +33,7 @@ from pipeline.executor.plan import Contested, Result, Run
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
-from pipeline.store.ledger import OUT, TROUBLE, WITH_EFFECT, row_id
+from pipeline.store.ledger import OUT, TROUBLE, row_id
 from pipeline.temporal import Row
 
 CHUNK: Final = 1000
@@ -178,7 +178,7 @@ class Healer:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             return _Finding(case, stood, _move(case, stood, NOTHING), error=error)
         move = _move(case, stood, new)
-        if stood is not None and stood.state in WITH_EFFECT and new[:2] == move.old[:2]:
+        if stood is not None and stood.has_effect and new[:2] == move.old[:2]:
             return None
         return _Finding(case, stood, move)
 
@@ -196,9 +196,7 @@ class Healer:
             return stood is None or stood.state is not case.gone
         # Its batch exists only if what it follows had an effect once.
         above = self.had.get(row_id(case.event, follower.after.name))
-        return isinstance(follower.after, Fold) or (
-            above is not None and above.state in WITH_EFFECT
-        )
+        return isinstance(follower.after, Fold) or (above is not None and above.has_effect)
 
     def _record(self, observer: Observer, found: _Finding, error: Exception | None) -> None:
         case, stood = found.case, found.stood
@@ -256,6 +254,6 @@ class Healer:
 
 def _move(case: Case, stood: LedgerRow | None, new: Contribution) -> Move:
     old = NOTHING
-    if stood is not None and stood.state in WITH_EFFECT:
+    if stood is not None and stood.has_effect:
         old = Contribution(stood.key, stood.wrote)
     return Move(case.event, case.record.event.occurred_at, old, new)

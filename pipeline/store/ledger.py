@@ -7,6 +7,7 @@ effects exactly-once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -176,6 +177,11 @@ class LedgerRow(NamedTuple):
         return row_id(self.event, self.handler)
 
     @property
+    def has_effect(self) -> bool:
+        """Whether the handler was run on the event to its end."""
+        return self.state in WITH_EFFECT
+
+    @property
     def discarded(self) -> bool:
         """Whether a person gave it up; nothing but a person takes that back."""
         return self.state is LedgerState.CANCELLED and (self.error or {}).get("stage") == PERSON
@@ -289,6 +295,15 @@ class Ledger:
             {"key": {"$in": list(keys)}}, session=self._session, batch_size=SCANNED
         )
         return map(row_of, found)
+
+    def done_by(self, handler: str) -> Iterator[str]:
+        """Keys of the events that a handler was run on to its end; a full pass."""
+        matching = {
+            "_id": {"$regex": f"{re.escape('|' + handler)}$"},
+            "state": {"$in": [state.value for state in WITH_EFFECT]},
+        }
+        found = self._ledger.find(matching, {"_id": 1}, session=self._session, batch_size=SCANNED)
+        return (doc["_id"].rpartition("|")[0] for doc in found)
 
     def total(self, handler: str, key: str, operators: Mapping[str, str]) -> Update:
         """What this handler's contributions to a document come to, where it takes no minus.

@@ -22,7 +22,7 @@ from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import EventRecord, LedgerRow, LedgerState, Records, Voided
 from pipeline.store.batches import batch_id
-from pipeline.store.ledger import OUT, TROUBLE, WITH_EFFECT, row_id
+from pipeline.store.ledger import OUT, TROUBLE, row_id
 from pipeline.tables import Document
 from pipeline.undo.report import DocumentChange, Fallen, RowChange, Undone
 
@@ -76,7 +76,7 @@ class TakingBack:
         _ensure_loaded(rows.values(), handlers)
         for action in self._registry.actions_for(event.type):
             row = rows.get(action.name)
-            if row is not None and row.state in WITH_EFFECT:
+            if row is not None and row.has_effect:
                 self._without(action, record, row, undone)
         self._void(handlers, rows, record, by, reason)
         undone.out = [

@@ -19,11 +19,11 @@ from pipeline.registry import Registry
 from pipeline.replay import ABSENT, WRITTEN_WHOLE, Difference, Kind
 from pipeline.store import LedgerRow
 from pipeline.store.history import document_of
-from pipeline.store.ledger import WITH_EFFECT, row_id
+from pipeline.store.ledger import row_id
 from pipeline.tables import Document
 from pipeline.temporal import Row
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.stored import Stored, asked
+from pipeline.verification.stored import Stored, asked, below
 from pipeline.verification.sums import Sums
 
 LEDGER: Final = "ledger"
@@ -59,6 +59,9 @@ def check(registry: Registry, stored: Stored, actions: Collection[Action]) -> Ch
     _check_ledger(registry, stored, actions, found)
     for action in actions:
         if isinstance(action, Fold):
+            for key, event in stored.astray[action.name].items():
+                why = f"it is made of {event} too, which {action.name} can't be run on any more"
+                found.findings.append(Unknown(action.table, key, why))
             for key, events in by_key(stored, action).items():
                 _check_document(registry, stored, action, key, events, found)
         elif isinstance(action, Commutative):
@@ -78,18 +81,27 @@ def expected(stored: Stored, action: Fold, key: str, events: list[str]) -> Folde
 
 
 def by_key(stored: Stored, action: Fold) -> Mapping[str, list[str]]:
-    """The events that are for each document, in their order."""
+    """The events that are for each document of which can be told what it should be, in order."""
     found: dict[str, list[str]] = defaultdict(list)
     for event, key in stored.keys[action.name].items():
-        found[key].append(event)
+        if key not in stored.astray[action.name]:
+            found[key].append(event)
     return found
+
+
+def undeclared(registry: Registry, stored: Stored) -> Iterator[Unknown]:
+    """The rows of handlers that are gone."""
+    known = {handler.name for handler in registry}
+    for row in stored.ledger.values():
+        if row.handler not in known:
+            why = f"no loaded module declares {row.handler}, which was run on it"
+            yield Unknown(LEDGER, row.id, why)
 
 
 def _check_ledger(
     registry: Registry, stored: Stored, actions: Collection[Action], found: Checked
 ) -> None:
     """Every handler whose turn has come has a row, or a batch that waits."""
-    known = {handler.name for handler in registry}
     rows = dict(stored.ledger)
     for event in stored.events.values():
         for handler in asked(registry, event, actions):
@@ -104,15 +116,17 @@ def _check_ledger(
             elif row is not None and _stands_alone(stored, handler, row):
                 found.findings.append(Difference(LEDGER, row.id, Kind.UNEXPECTED))
                 found.wrong.add(event.key)
+    ours = {handler.name for handler in below(registry, actions)}
     for row in rows.values():
-        if row.handler not in known:
-            why = f"no loaded module declares {row.handler}, which was run on it"
+        if row.handler in ours and row.has_effect:
+            kind = stored.events[row.event].type
+            why = f"{row.handler} was run on it, and is asked for no event of type {kind} now"
             found.findings.append(Unknown(LEDGER, row.id, why))
 
 
 def _stands_alone(stored: Stored, handler: Handler, row: LedgerRow) -> bool:
     """Whether an observer counts for an event that what it observes had no effect for."""
-    if not isinstance(handler, Observer) or row.state not in WITH_EFFECT:
+    if not isinstance(handler, Observer) or not row.has_effect:
         return False
     return not stored.is_led(handler, row.event)
 
@@ -121,10 +135,10 @@ def _add_up(
     registry: Registry, stored: Stored, actions: Collection[Action], found: Checked
 ) -> None:
     """What the ledger says was added, right or wrong: derived documents should be its sum."""
-    writers = [one for action in actions for one in (action, *registry.observers_below(action))]
+    writers = below(registry, actions)
     tables = {h.name: h.table for h in writers if isinstance(h, Observer | Commutative)}
     for row in stored.ledger.values():
-        if row.key is not None and row.handler in tables and row.state in WITH_EFFECT:
+        if row.key is not None and row.handler in tables and row.has_effect:
             identity = found.identities.get(row.id)
             at = stored.events[row.event].occurred_at
             found.sums.add(tables[row.handler], row.key, row.wrote, identity, at)
@@ -188,7 +202,7 @@ def _unlike(table: str, document: Document, actual: Document) -> Iterator[Differ
 
 def _check_contribution(stored: Stored, observer: Observer, row: Row, found: Checked) -> None:
     stood = stored.row(observer, row.event)
-    if stood is None or stood.state not in WITH_EFFECT or not stored.is_led(observer, row.event):
+    if stood is None or not stood.has_effect or not stored.is_led(observer, row.event):
         return
     try:
         new = contribution(observer, row.transition, stored.events[row.event])
@@ -203,7 +217,7 @@ def _check_additions(
 ) -> None:
     for event in stored.events.values():
         stood = stored.row(action, event.key)
-        if stood is None or stood.state not in WITH_EFFECT:
+        if stood is None or not stood.has_effect:
             continue
         if action not in registry.actions_for(event.type):
             continue
@@ -250,7 +264,7 @@ def _tell(
     if not differences:
         return
     rows = (stored.row(handler, event) for event in events)
-    versions = {row.version for row in rows if row is not None and row.state in WITH_EFFECT}
+    versions = {row.version for row in rows if row is not None and row.has_effect}
     others = versions - {handler.version}
     if others:
         first = differences[0]

@@ -10,12 +10,12 @@ from pipeline.declarations import Commutative, Observer
 from pipeline.errors import NotFound
 from pipeline.registry import Registry
 from pipeline.store import Records, Store
-from pipeline.store.ledger import WITH_EFFECT
 from pipeline.tables import Document
-from pipeline.verification.checking import Checked, check
-from pipeline.verification.findings import Finding
+from pipeline.verification.checking import Checked, check, undeclared
+from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.stored import of_entities, read
 from pipeline.verification.sums import Sum, Sums
+from pipeline.verification.units import written_by_others
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,13 @@ class Derived(NamedTuple):
     key: str
     total: Sum
     document: Document | None
+    doubt: str | None = None
 
     @property
     def findings(self) -> list[Finding]:
         """In what they differ."""
-        return list(self.total.findings(self.table, self.key, self.document))
+        found = list(self.total.findings(self.table, self.key, self.document))
+        return [Unknown(self.table, self.key, self.doubt)] if found and self.doubt else found
 
 
 def verify_entity(
@@ -97,7 +99,9 @@ def look_at(
     if not found:
         raise NotFound(f"no event of an entity {entity_id!r} of {tenant!r} is stored")
     actions = of_entities(registry)
-    checked = check(registry, read(records, registry, found, actions), actions)
+    stored = read(records, registry, found, actions)
+    checked = check(registry, stored, actions)
+    checked.findings += undeclared(registry, stored)
     return checked, _derived(records, registry, checked)
 
 
@@ -109,12 +113,17 @@ def _derived(records: Records, registry: Registry, checked: Checked) -> list[Der
         return []
     tables = {h.name: h.table for h in registry if isinstance(h, Observer | Commutative)}
     totals = Sums()
-    for row in records.ledger.written_to(keys):
+    rows = list(records.ledger.written_to(keys))
+    doubts = written_by_others(registry, rows)
+    for row in rows:
         table, key = tables.get(row.handler, ""), row.key
-        if key is not None and key in touched.get(table, ()) and row.state in WITH_EFFECT:
+        if key is not None and key in touched.get(table, ()) and row.has_effect:
             totals.add(table, key, row.wrote, checked.identities.get(row.id), row.write_at)
     found = []
     for table, sums in totals.tables.items():
         documents = records.table(table).get(list(sums))
-        found += [Derived(table, key, total, documents.get(key)) for key, total in sums.items()]
+        found += [
+            Derived(table, key, total, documents.get(key), doubts.get(key))
+            for key, total in sums.items()
+        ]
     return found

@@ -18,7 +18,7 @@ import structlog
 
 from pipeline.clock import Clock
 from pipeline.declarations import Fold, Lane
-from pipeline.errors import SnapshotGone
+from pipeline.errors import SnapshotGone, Unavailable
 from pipeline.registry import Registry
 from pipeline.replay import ABSENT, Difference, Kind
 from pipeline.settings import Settings
@@ -27,7 +27,7 @@ from pipeline.store import Batch, Outdated, Records, Store
 from pipeline.store.batches import RunRecord
 from pipeline.store.verifications import ASKED_FOR, KEPT, MOST_FINDINGS, Unit, Verification
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.repairing import Repairer
+from pipeline.verification.repairing import Repairer, not_repaired
 from pipeline.verification.stored import of_entities
 from pipeline.verification.sums import Sum
 from pipeline.verification.units import (
@@ -36,8 +36,10 @@ from pipeline.verification.units import (
     SHARED,
     STEP_DOCUMENTS,
     STRAYS,
+    UNREAD,
     WRONG,
     Step,
+    cannot_tell,
     derived,
     derived_tables,
     entities,
@@ -49,6 +51,8 @@ from pipeline.verification.units import (
 HANDLER: Final = "verification.run"
 """What stands for a handler in the batches of units."""
 WHOLE: Final = "all"
+SECOND: Final = (DERIVED, STRAYS)
+"""What goes by what all the other units came to."""
 EVENTS_A_UNIT: Final = 5_000
 MOST_UNITS: Final = 1_024
 TURN_SECONDS: Final = 5.0
@@ -183,16 +187,12 @@ class Verifier:
         if unit is None or unit.done or verification is None:
             self._store.transact(lambda tx: tx.batches.close([batch.id]))
             return True, []
-        try:
-            step = self._step(verification, unit)
-        except SnapshotGone as gone:
-            step = Step(unit.after, done=True, findings=[Unknown(unit.about, unit.id, str(gone))])
+        step = self._step_or_why_not(verification, unit)
         again: list[Batch] = []
         if verification.repairs:
             step.counts["repaired"], again = self._repairer.before_step(unit, step)
-        note = partial(self._note, verification=verification, unit=unit, step=step, batch=batch)
         try:
-            following = self._store.transact(note)
+            following = self._noted(verification, unit, step, batch)
         except _Overtaken:
             return True, again
         if step.done and not following and verification.kept is not None:
@@ -206,32 +206,78 @@ class Verifier:
         if not running and any(one.id == verification.id for one in known):
             self._store.keep_no_longer(kept)
 
+    def _step_or_why_not(self, verification: Verification, unit: Unit) -> Step:
+        """The next step; where that can't be made, the rest of the unit can't be told.
+
+        An error is not raised: the unit would be tried again for ever, and the report wait.
+        """
+        try:
+            return self._step(verification, unit)
+        except Unavailable:
+            raise
+        except SnapshotGone as gone:
+            why = Unknown(unit.about, unit.id, str(gone))
+        except Exception as error:
+            log.exception("verification_step_failed", unit=unit.id, about=unit.about)
+            why = cannot_tell(unit.about, unit.id, error)
+        return Step(unit.after, findings=[why], counts=Counter({UNREAD: 1}))
+
+    def _noted(
+        self, verification: Verification, unit: Unit, step: Step, batch: Batch
+    ) -> list[Batch]:
+        """Note the step; without its repairs, where these fail."""
+        note = partial(self._note, verification=verification, unit=unit, step=step, batch=batch)
+        if not verification.repairs:
+            return self._store.transact(note)
+        try:
+            return self._store.transact(partial(note, mends=True))
+        except (Unavailable, _Overtaken):
+            raise
+        except Exception as error:
+            log.exception("repair_failed", unit=unit.id, about=unit.about)
+            step.findings.append(not_repaired(unit.about, unit.id, error))
+            return self._store.transact(note)
+
     def _step(self, verification: Verification, unit: Unit) -> Step:
         kept = self._store.records.verifications
         work: Callable[[Records], Step]
+        before = total_of(kept.units(unit.verification)) if unit.work in SECOND else Counter()
         if unit.work == ENTITIES:
             work = partial(entities, registry=self._registry, unit=unit)
         elif unit.work == SHARED:
             work = partial(shared, registry=self._registry, unit=unit)
         elif unit.work == STRAYS:
-            present = total_of(kept.units(unit.verification))
-            work = partial(strays, registry=self._registry, unit=unit, present=present)
+            work = partial(strays, registry=self._registry, unit=unit, present=before)
         else:
             found = kept.sums_after(unit.verification, unit.about, unit.after, STEP_DOCUMENTS)
             totals = [(key, Sum.from_stored(fields)) for key, fields in found]
             end = len(found) < STEP_DOCUMENTS
-            work = partial(derived, sums=totals, unit=unit, sums_end=end)
+            work = partial(
+                derived,
+                registry=self._registry,
+                unit=unit,
+                sums=totals,
+                sums_end=end,
+                before=before,
+            )
         if verification.moment is None:
             return self._store.rehearse(work)
         return self._store.as_of(verification.moment, work)
 
     def _note(
-        self, tx: Records, *, verification: Verification, unit: Unit, step: Step, batch: Batch
+        self,
+        tx: Records,
+        *,
+        verification: Verification,
+        unit: Unit,
+        step: Step,
+        batch: Batch,
+        mends: bool = False,
     ) -> list[Batch]:
         """Keep what the step came to, and what follows from it, in one transaction."""
         kept = tx.verifications
         counts = step.tally()
-        if verification.repairs:
+        if mends:
             mended = self._repairer.within_step(tx, unit, step)
             counts["repaired"] = counts.get("repaired", 0) + mended
         try:

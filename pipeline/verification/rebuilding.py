@@ -15,7 +15,8 @@ from pipeline.executor.healing import Case, Healer, Site
 from pipeline.executor.rewriting import document_of
 from pipeline.replay import Kind
 from pipeline.store import Batch, EventRecord
-from pipeline.store.ledger import WITH_EFFECT, row_id
+from pipeline.store.ledger import row_id
+from pipeline.tables import Document
 from pipeline.verification.checking import (
     Checked,
     by_key,
@@ -72,8 +73,7 @@ def _refold(
         if folded.order is None:
             table.remove([key])
         else:
-            whole = document if document and isinstance(document.get("_sync"), dict) else None
-            table.replace([document_of(folded, site.run, whole)])
+            table.replace([document_of(folded, site.run, _sound(document))])
     wrong = row_differences(action, folded.new, stored.rows[action.history].get(key, ()))
     kinds: dict[str, Kind] = {one.id: one.kind for one in wrong}
     history = site.tx.history(action.history)
@@ -94,13 +94,21 @@ def _refold(
         Healer(site, action).heal(cases)
 
 
+def _sound(document: Document | None) -> Document | None:
+    """The document, if its fence and numbers can be taken over; None where they were spoilt."""
+    sync = document.get("_sync") if document else None
+    if not isinstance(sync, dict) or not isinstance(sync.get("fence", 0), int):
+        return None
+    return document if isinstance(sync.get("numbers", []), list) else None
+
+
 def _add_again(site: Site, stored: Stored, checked: Checked, action: Commutative) -> None:
     """Correct what a commutative action had added."""
     corrections = Corrections(site.tx, site.registry, site.run, site.contested)
     rows = []
     for event in checked.wrong:
         stood = stored.row(action, event)
-        if stood is None or stood.state not in WITH_EFFECT:
+        if stood is None or not stood.has_effect:
             continue
         new = addition(action, stored.events[event])
         old = Contribution(stood.key, stood.wrote)

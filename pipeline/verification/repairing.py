@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
+
+import structlog
 
 from pipeline.clock import Clock
 from pipeline.declarations import Action, Fold
+from pipeline.errors import Unavailable
 from pipeline.executor.healing import Site
 from pipeline.executor.plan import Contested, Run
 from pipeline.registry import Registry
@@ -16,13 +19,16 @@ from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, Records, Store
 from pipeline.store.verifications import Unit
 from pipeline.verification.entity import look_at
+from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.mending import mend
 from pipeline.verification.rebuilding import rebuild
 from pipeline.verification.stored import of_entities
-from pipeline.verification.units import SHARED, STRAYS, Step, events_of_fold, leads_to
+from pipeline.verification.units import SHARED, STRAYS, Step, events_of_fold, led_to
 
 JOB: Final = "repair"
 """What the ledger names as the job of rows that a repair has written."""
+
+log = structlog.get_logger(__name__)
 
 
 class Repairer:
@@ -64,10 +70,17 @@ class Repairer:
         def attempt(tx: Records) -> int:
             now, mended = self._clock.now(), 0
             run = Run(JOB, {}, now, now)
-            for table, key, total, seen in look_at(tx, self._registry, tenant, entity_id)[1]:
-                mended += mend(
-                    tx, self._registry, run, table=table, key=key, total=total, seen=seen
-                )
+            for one in look_at(tx, self._registry, tenant, entity_id)[1]:
+                if one.doubt is None:
+                    mended += mend(
+                        tx,
+                        self._registry,
+                        run,
+                        table=one.table,
+                        key=one.key,
+                        total=one.total,
+                        seen=one.document,
+                    )
             return mended
 
         checked, _ = self._store.rehearse(
@@ -81,20 +94,41 @@ class Repairer:
         """Put right what a step has found wrong of entities, before it is noted.
 
         A step that is done again does it again, and to put right what is right does no harm.
+        What can't be put right is told in the step's findings, and the others go on.
 
         Returns:
             How many entities were put right, and batches to enqueue.
+
+        Raises:
+            Unavailable: MongoDB did not answer in time.
         """
         if not step.wrong:
             return 0, []
+        done, following = 0, list[Batch]()
+        for name, put_right in self._repairs(unit, step.wrong):
+            try:
+                following += put_right()
+            except Unavailable:
+                raise
+            except Exception as error:
+                log.exception("repair_failed", unit=unit.id, about=name)
+                step.findings.append(not_repaired(unit.work, name, error))
+            else:
+                done += 1
+        return done, following
+
+    def _repairs(
+        self, unit: Unit, wrong: Collection[str]
+    ) -> Iterator[tuple[str, Callable[[], list[Batch]]]]:
+        """What is put right in one transaction each, by its name."""
         if unit.work == SHARED:
             fold = cast("Fold", self._registry.handler(unit.about))
             load = partial(events_of_fold, registry=self._registry, fold=fold)
-            return 1, self._put_right(load, [fold])
-        records = self._store.records.events.load(step.wrong).values()
-        entities = {(record.event.tenant, record.event.entity_id) for record in records}
-        following = [batch for entity in entities for batch in self.entity(*entity)]
-        return len(entities), following
+            yield fold.name, partial(self._put_right, load, [fold])
+            return
+        records = self._store.records.events.load(wrong).values()
+        for tenant, entity_id in {(r.event.tenant, r.event.entity_id) for r in records}:
+            yield f"{tenant}:{entity_id}", partial(self.entity, tenant, entity_id)
 
     def within_step(self, tx: Records, unit: Unit, step: Step) -> int:
         """Mend derived documents and remove strays, in the transaction of the step.
@@ -109,10 +143,11 @@ class Repairer:
                 tx, self._registry, run, table=unit.about, key=key, total=total, seen=seen
             )
         if unit.work in (STRAYS, SHARED):
-            for one in step.findings:
-                if isinstance(one, Difference) and self._is_stray(tx, unit, one):
-                    tx.table(one.table).remove([one.id])
-                    mended += 1
+            fold = cast("Fold", self._registry.handler(unit.about))
+            for table in (fold.table, fold.history):
+                strays = self._strays(tx, fold, table, step.findings)
+                tx.table(table).remove(strays)
+                mended += len(strays)
         return mended
 
     def _put_right(
@@ -129,17 +164,28 @@ class Repairer:
 
         return self._store.transact(attempt)
 
-    def _is_stray(self, tx: Records, unit: Unit, found: Difference) -> bool:
-        """Whether still no event leads to a document that none had led to."""
-        fold = cast("Fold", self._registry.handler(unit.about))
-        if found.kind is not Kind.UNEXPECTED or found.table not in (fold.table, fold.history):
-            return False
-        if not isinstance(found.id, str):
-            return True
-        key = found.id
-        if found.table == fold.history:
-            key = tx.history(fold.history).key_of({"_id": found.id})
-        return not leads_to(tx, self._registry, fold, key)
+    def _strays(
+        self, tx: Records, fold: Fold, table: str, findings: Iterable[Finding]
+    ) -> list[Any]:
+        """Ids of documents that no event had led to, and to which still none does."""
+        ids = [
+            one.id
+            for one in findings
+            if isinstance(one, Difference) and one.table == table and one.kind is Kind.UNEXPECTED
+        ]
+        is_row = table == fold.history
+        keys = {
+            id_: tx.history(table).key_of({"_id": id_}) if is_row else id_
+            for id_ in ids
+            if isinstance(id_, str)
+        }
+        led = led_to(tx, self._registry, fold, set(keys.values())) if keys else set()
+        return [id_ for id_ in ids if keys.get(id_) not in led]
+
+
+def not_repaired(what: str, id_: str, error: Exception) -> Unknown:
+    """That something could not be put right."""
+    return Unknown(what, id_, f"could not be put right: {type(error).__name__}: {error}"[:1000])
 
 
 def _events_of(tx: Records, *, tenant: str, entity_id: str) -> Mapping[str, EventRecord]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pipeline.declarations import Action, Effect, Fold, Handler, Observer
 from pipeline.event import Event
 from pipeline.registry import SIBLINGS, Registry
 from pipeline.store import EventRecord, LedgerRow, Records
-from pipeline.store.ledger import WITH_EFFECT, row_id
+from pipeline.store.ledger import row_id
 from pipeline.tables import Document
 
 Handled = tuple[str, str]
@@ -27,7 +28,8 @@ class Stored:
         documents: by table of a fold and key, of all documents that one of the events is for.
         rows: by temporal table and document key, as they are stored.
         keys: by fold and event, the document that the event is for.
-        faults: by fold and event, why no key could be made.
+        astray: by fold and document, an event that had its effect there and that the fold is no
+            longer asked for, or of which no key can be made any more.
     """
 
     events: Mapping[str, Event]
@@ -36,7 +38,7 @@ class Stored:
     documents: Mapping[str, Mapping[str, Document]] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Sequence[Document]]] = field(default_factory=dict)
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    faults: Mapping[Handled, Exception] = field(default_factory=dict)
+    astray: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def row(self, handler: Handler, event: str) -> LedgerRow | None:
         """What the ledger says of an event in a handler."""
@@ -51,7 +53,7 @@ class Stored:
     def had_effect(self, handler: Handler, event: str) -> bool:
         """Whether the ledger says that the handler was run on the event to its end."""
         row = self.row(handler, event)
-        return row is not None and row.state in WITH_EFFECT
+        return row is not None and row.has_effect
 
 
 def read(
@@ -78,15 +80,14 @@ def read(
         if row_id(event.key, handler.name) not in ledger
     }
     keys: dict[str, dict[str, str]] = {fold.name: {} for fold in folds}
-    faults: dict[Handled, Exception] = {}
     for event in events.values():
         for action in registry.actions_for(event.type):
             if action.name in keys and isinstance(action, Fold):
-                try:
+                # An event without a key had none then, either, or its row tells that it had.
+                with suppress(Exception):
                     keys[action.name][event.key] = action.key(event)
-                except Exception as error:  # noqa: BLE001 - it was its event's fault then, too
-                    faults[action.name, event.key] = error
-    of = {fold.name: set(keys[fold.name].values()) for fold in folds}
+    astray = _astray(ledger.values(), keys)
+    of = {fold.name: {*keys[fold.name].values(), *astray[fold.name]} for fold in folds}
     return Stored(
         events=events,
         ledger=ledger,
@@ -94,8 +95,19 @@ def read(
         documents={f.table: records.table(f.table).get(of[f.name]) for f in folds},
         rows={f.history: records.history(f.history).documents(of[f.name]) for f in folds},
         keys=keys,
-        faults=faults,
+        astray=astray,
     )
+
+
+def _astray(
+    rows: Iterable[LedgerRow], keys: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {fold: {} for fold in keys}
+    for row in rows:
+        of = keys.get(row.handler)
+        if of is not None and row.key and row.has_effect and row.event not in of:
+            found[row.handler].setdefault(row.key, row.event)
+    return found
 
 
 def _waiting(records: Records, events: Collection[str]) -> frozenset[Handled]:
@@ -119,5 +131,14 @@ def asked(registry: Registry, event: Event, actions: Collection[Action]) -> list
     found: list[Handler] = []
     for action in registry.actions_for(event.type):
         if action in actions:
-            found += action, *registry.observers_below(action), *registry.effects_of(action)
+            found += below(registry, [action])
     return found
+
+
+def below(registry: Registry, actions: Iterable[Action]) -> list[Handler]:
+    """These actions and all that follows them, parents before children."""
+    return [
+        handler
+        for action in actions
+        for handler in (action, *registry.observers_below(action), *registry.effects_of(action))
+    ]

@@ -139,6 +139,13 @@ class Sums:
             documents[key] = Sum()
         documents[key].add(wrote, identity, at)
 
+    def merge(self, other: Sums) -> None:
+        """Count what others count."""
+        for table, sums in other.tables.items():
+            documents = self.tables.setdefault(table, {})
+            for key, one in sums.items():
+                documents[key] = documents[key].merge(one) if key in documents else one
+
 
 def _has(document: Mapping[str, Any], path: str, value: Any) -> bool:
     there: Any = document

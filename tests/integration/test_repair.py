@@ -10,12 +10,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline import Change, Event, State, Update, action, inc, observer
-from pipeline.declarations import Lane
-from pipeline.replay import compare, replay
+from pipeline.declarations import Handler, Lane
+from pipeline.replay import Difference, compare, replay
 from pipeline.slots import Part
 from pipeline.store import Batch
 from pipeline.store.verifications import Unit, Verification
-from pipeline.verification import HANDLER, Verifier
+from pipeline.verification import HANDLER, Unknown, Verifier
+from pipeline.verification.repairing import Repairer
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import broken
 from tests.integration.verifying import Verifying, plant, story, told
@@ -209,3 +210,138 @@ def test_a_newer_version_of_a_handler_takes_over_with_an_update(
     later = Verifying(mongo, database.name, handlers=[book_room, newer])
     later.verify(repairs=True)
     assert later.document("room_totals", "acme")["bookings"] == 1
+
+
+def desks(on: str, key: str) -> list[Handler]:
+    """A fold of the types that are asked for, and what observes it."""
+
+    @action("desks.apply", on=on, table="desks", key=key)
+    def apply(state: Room | None, _event: Event) -> Room:
+        """How many events."""
+        return (state or Room()).replace(booked=(state or Room()).booked + 1)
+
+    @observer("desks.total", after=apply, table="desk_totals", key="{tenant}")
+    def total(_change: Change[Room], _event: Event) -> Update:
+        """The same of all."""
+        return inc(booked=1)
+
+    return [apply, total]
+
+
+@pytest.mark.parametrize("key", ["{tenant}:{entity_id}", "{tenant}:{payload.room}"])
+def test_what_a_handler_is_no_longer_asked_for_is_left_as_it_is(
+    mongo: MongoClient[Document], database: Database[Document], key: str
+) -> None:
+    """Whoever narrows `on` does not make rows wrong that were right; the others are mended."""
+    pipeline = Verifying(mongo, database.name, handlers=desks("desk.*", key))
+    pipeline.process(
+        fact("e1", 1, type="desk.booked", entity_id="R1", room="R1"),
+        fact("e2", 2, type="desk.moved", entity_id="R1", room="R1"),
+        fact("e3", 3, type="desk.moved", entity_id="R2", room="R2"),
+        fact("e4", 4, type="desk.booked", entity_id="R3", room="R3"),
+    )
+    before = pipeline.domain()
+    database.desks.update_one({"_id": "acme:R3"}, {"$set": {"booked": 9}})
+    later = Verifying(mongo, database.name, handlers=desks("desk.booked", key))
+    found = later.verify(repairs=True)
+    wrong = {(one.table, one.id) for one in found if isinstance(one, Difference)}
+    unknown = {(one.table, one.id) for one in found if isinstance(one, Unknown)}
+    assert wrong == {("desks", "acme:R3")}
+    assert unknown == {("desks", "acme:R1"), ("desks", "acme:R2")} | {
+        ("ledger", f"{event}@acme/desk|{handler}")
+        for event in ("e2", "e3")
+        for handler in ("desks.apply", "desks.total")
+    }
+    assert pipeline.domain() == before
+
+
+def test_what_cant_be_put_right_is_told_and_the_others_are_put_right(
+    pipeline: Verifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verification comes to its end, too: its batches do not fail again and again."""
+    database = pipeline.store.database
+    one, other = (doc["_id"] for doc in database.tickets.find().limit(2))
+    database.tickets.update_many({"_id": {"$in": [one, other]}}, {"$set": {"status": "lost"}})
+    totals = database.tenant_totals.update_many({}, {"$inc": {"tickets": 1}}).modified_count
+    real = Repairer.entity
+
+    def entity(self: Repairer, tenant: str, entity_id: str) -> list[Batch]:
+        if f"{tenant}:{entity_id}" == one:
+            raise ValueError("not this one")
+        return real(self, tenant, entity_id)
+
+    def refuse(*_args: object, **_kwargs: object) -> bool:
+        raise ValueError("nor this")
+
+    monkeypatch.setattr(Repairer, "entity", entity)
+    monkeypatch.setattr("pipeline.verification.repairing.mend", refuse)
+    found = pipeline.verify(repairs=True)
+    told = {str(finding) for finding in found if isinstance(finding, Unknown)}
+    why = "can't tell: could not be put right: ValueError:"
+    unit = next(unit.id for unit in pipeline.asked_for() if unit.about == "tenant_totals")
+    assert told == {
+        f"entities[{one}]: {why} not this one",
+        f"tenant_totals[{unit}]: {why} nor this",
+    }
+    assert all(unit.done for unit in pipeline.asked_for())
+    monkeypatch.undo()
+    again = {(finding.table, finding.id) for finding in pipeline.verify()}
+    assert {("tickets", one)} < again
+    assert ("tickets", other) not in again
+    assert len(again) == 1 + totals
+
+
+def test_a_document_whose_stamp_is_spoilt_is_put_right(pipeline: Verifying) -> None:
+    """Its fence can't be taken over; the next lease's is above all before it anyway."""
+    before = pipeline.domain()
+    change = {"status": "lost", "_sync.fence": "high", "_sync.numbers": 7}
+    pipeline.store.database.tickets.update_one({}, {"$set": change})
+    pipeline.verify(repairs=True)
+    assert pipeline.verify() == []
+    assert pipeline.domain() == before
+
+
+def test_what_counts_in_a_total_and_cant_be_read_is_not_taken_out_of_it(
+    pipeline: Verifying,
+) -> None:
+    """The totals differ from what could be added up, and nobody knows whether they are wrong."""
+    database, before = pipeline.store.database, pipeline.domain()
+    row = database.ledger.find_one({"_id": {"$regex": "tickets.apply$"}, "state": "done"})
+    assert row is not None
+    database.ledger.update_one({"_id": row["_id"]}, {"$set": {"state": "no such"}})
+    found = pipeline.verify(repairs=True)
+    assert {type(one) for one in found} == {Unknown}
+    assert ("entities", row["key"]) in {(one.table, one.id) for one in found}
+    assert {"tenant_totals"} < {one.table for one in found}
+    assert pipeline.domain() == before
+
+
+def test_what_a_handler_that_is_gone_has_added_is_not_taken_out(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """Where it wrote to a table that others write to as well."""
+
+    @action("calls.count", on="desk.called", table="sums", key="{tenant}")
+    def count_call(_event: Event) -> Update:
+        return inc(calls=1)
+
+    @action("mails.count", on="desk.mailed", table="sums", key="{tenant}")
+    def count_mail(_event: Event) -> Update:
+        return inc(mails=1)
+
+    pipeline = Verifying(mongo, database.name, handlers=[count_call, count_mail])
+    pipeline.process(fact("e1", type="desk.called"), fact("e2", type="desk.mailed"))
+    pipeline.process(fact("e3", type="desk.called", tenant="beta"))
+    before = pipeline.domain()
+    database.sums.update_one({"_id": "beta"}, {"$set": {"calls": 7}})
+    later = Verifying(mongo, database.name, handlers=[count_call])
+    found = later.verify(repairs=True)
+    told = {(one.table, one.id): type(one) for one in found}
+    assert told == {
+        ("ledger", "e2@acme/desk|mails.count"): Unknown,
+        ("sums", "acme"): Unknown,
+        ("sums", "beta"): Difference,
+    }
+    assert pipeline.domain() == before
+    alone = {(one.table, one.id): type(one) for one in later.look_at("acme", "T1").findings}
+    assert alone == {key: kind for key, kind in told.items() if key[1] != "beta"}

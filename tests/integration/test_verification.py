@@ -17,6 +17,8 @@ from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, broken, count_page
 from tests.integration.verifying import Verifying, found, plant, story, told
 
+DERIVED = {"owner_totals", "tenant_totals", "status_totals", "page_totals"}
+
 
 @pytest.fixture
 def pipeline(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Verifying]:
@@ -167,6 +169,22 @@ class TestWhatCannotBeTold:
         assert found
         assert all(isinstance(one, Unknown) for one in found)
         assert any("stored no longer" in one.why for one in found if isinstance(one, Unknown))
+
+    def test_a_row_that_cant_be_read(self, pipeline: Verifying) -> None:
+        """Nothing can be told of its entity and what it counts in; of all others it can."""
+        database, event = pipeline.store.database, _two_done(pipeline)[0]
+        row = database.ledger.find_one({"_id": f"{event}|tickets.apply"})
+        assert row is not None
+        database.ledger.update_one({"_id": row["_id"]}, {"$set": {"state": "no such"}})
+        other = database.tickets.find_one({"_id": {"$ne": row["key"]}})
+        assert other is not None
+        database.tickets.update_one({"_id": other["_id"]}, {"$set": {"status": "lost"}})
+        found = pipeline.verify()
+        unknown = [one for one in found if isinstance(one, Unknown)]
+        assert [one.id for one in unknown if one.table == "entities"] == [row["key"]]
+        assert {one.table for one in unknown if one.table != "entities"} <= DERIVED
+        assert ("tickets", other["_id"]) in {(one.table, one.id) for one in found}
+        assert all(unit.done for unit in pipeline.asked_for())
 
     def test_a_handler_that_no_module_declares(
         self, pipeline: Verifying, mongo: MongoClient[Document]
