@@ -6,16 +6,21 @@ test that did not run is a failure.
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import settings as profiles
+from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from pipeline.settings import Settings
+from workers.bootstrap import Application, Servers, application
 from workers.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 
 Document = dict[str, Any]
@@ -26,9 +31,9 @@ os.environ["COLUMNS"] = "200"
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 # Real servers answer in their own time, so no example has a deadline.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if IN_CI else "default")
+profiles.register_profile("default", deadline=None)
+profiles.register_profile("ci", deadline=None, derandomize=True)
+profiles.load_profile("ci" if IN_CI else "default")
 
 
 def started(server: EmbeddedServer) -> str:
@@ -90,3 +95,23 @@ def database(mongo: MongoClient[Document]) -> Iterator[Database[Document]]:
     name = f"test_{uuid.uuid4().hex}"
     yield mongo[name]
     mongo.drop_database(name)
+
+
+@pytest.fixture
+def application_of(
+    database: Database[Document], mongo_url: str, redis_url: str, redis_server: redis.Redis
+) -> Iterator[Callable[..., Application]]:
+    """Give a function that makes an application of a module's handlers, with other settings."""
+    with ExitStack() as stack:
+
+        def make(handlers: ModuleType, **changes: Any) -> Application:
+            settings = Settings(
+                mongo_url=SecretStr(mongo_url),
+                redis_url=SecretStr(redis_url),
+                database=database.name,
+                handlers=[handlers.__name__],
+                **changes,
+            )
+            return stack.enter_context(application(settings, Servers(mongo_url, redis_url)))
+
+        yield make

@@ -4,14 +4,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
-from pymongo.database import Database
-from redis import Redis
 
 from pipeline.declarations import Lane
 from pipeline.event import Event
@@ -19,12 +16,11 @@ from pipeline.executor import Step
 from pipeline.queue import BatchWorker
 from pipeline.replay import audit, compare, replay
 from pipeline.reporting import report
-from pipeline.settings import Settings
 from pipeline.sweeping import Sweeper
 from tests.facts import Document, fact
 from tests.integration import sample_handlers
-from tests.processes import environment
-from workers.bootstrap import Application, Servers, application
+from tests.processes import environment_of
+from workers.bootstrap import Application
 
 LIFETIME = "transactionLifetimeLimitSeconds"
 FOLD, OBSERVERS = 1, 2
@@ -34,44 +30,21 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def app(
-    mongo: MongoClient[Document],
-    database: Database[Document],
-    mongo_url: str,
-    redis_url: str,
-    redis_server: Redis,
+    mongo: MongoClient[Document], application_of: Callable[..., Application]
 ) -> Iterator[Application]:
     """Give an application whose leases are short, on a MongoDB that soon gives up transactions."""
     sample_handlers.broken.clear()
     before = mongo.admin.command("getParameter", 1, **{LIFETIME: 1})[LIFETIME]
     mongo.admin.command("setParameter", 1, **{LIFETIME: 1})
-    settings = Settings(
-        mongo_url=SecretStr(mongo_url),
-        redis_url=SecretStr(redis_url),
-        database=database.name,
-        handlers=[sample_handlers.__name__],
-        lease_seconds=2,
-        rescue_after=1.0,
-    )
-    with application(settings, Servers(mongo_url, redis_url)) as app:
-        yield app
+    yield application_of(sample_handlers, lease_seconds=2, rescue_after=1.0)
     mongo.admin.command("setParameter", 1, **{LIFETIME: before})
 
 
 def die_at(app: Application, step: Step, number: int) -> None:
     """Let a worker process work until it is killed at the step."""
-    where = app.settings
-    assert where.mongo_url is not None
-    assert where.redis_url is not None
-    environ = environment(
-        where.mongo_url.get_secret_value(),
-        where.redis_url.get_secret_value(),
-        database=where.database,
-        handlers=sample_handlers.__name__,
-        lease_seconds=2,
-    )
     ended = subprocess.run(
         [sys.executable, "-m", "tests.faults.crashing_worker", step, str(number)],
-        env=environ,
+        env=environment_of(app, lease_seconds=2),
         stdout=subprocess.DEVNULL,
         timeout=PATIENCE,
         check=False,

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pydantic import SecretStr
-from pymongo.database import Database
-from redis import Redis
 
-from pipeline.settings import Settings
 from pipeline.store.policies import LockPolicies, Scope
-from tests.facts import Document, fact
+from tests.facts import fact
 from tests.faults import waiting_handlers
 from tests.integration.harness import NOW
-from tests.processes import environment
-from workers.bootstrap import Application, Servers, application
+from tests.processes import environment_of
+from workers.bootstrap import Application
 
 LEASE_MS = 1000
 PATIENCE = 60
@@ -28,20 +24,12 @@ LATER = NOW + timedelta(days=3650)
 
 
 @pytest.fixture
-def app(
-    database: Database[Document], mongo_url: str, redis_url: str, redis_server: Redis
-) -> Iterator[Application]:
+def app(application_of: Callable[..., Application]) -> Application:
     """Give an application whose leases of ids last a second."""
-    settings = Settings(
-        mongo_url=SecretStr(mongo_url),
-        redis_url=SecretStr(redis_url),
-        database=database.name,
-        handlers=[waiting_handlers.__name__],
-    )
-    with application(settings, Servers(mongo_url, redis_url)) as app:
-        policies = LockPolicies(app.store.database)
-        policies.change(Scope(None, None), {"ttl_ms": LEASE_MS, "wait_ms": 0}, app.clock.now())
-        yield app
+    app = application_of(waiting_handlers)
+    policies = LockPolicies(app.store.database)
+    policies.change(Scope(None, None), {"ttl_ms": LEASE_MS, "wait_ms": 0}, app.clock.now())
+    return app
 
 
 def wait_for(fact: Callable[[], object]) -> None:
@@ -57,18 +45,9 @@ def paused(app: Application, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
     """Give a worker process that is stopped in the middle of its handler, and its file."""
     hold = tmp_path / "hold"
     hold.touch()
-    where = app.settings
-    assert where.mongo_url is not None
-    assert where.redis_url is not None
-    environ = environment(
-        where.mongo_url.get_secret_value(),
-        where.redis_url.get_secret_value(),
-        database=where.database,
-        handlers=waiting_handlers.__name__,
-    )
     worker = subprocess.Popen(
         [sys.executable, "-m", "workers", "worker", "--name", "paused"],
-        env=environ | {waiting_handlers.HOLD: str(hold)},
+        env=environment_of(app) | {waiting_handlers.HOLD: str(hold)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -5,20 +5,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
-from redis import Redis
 
 from pipeline.disorder import Mark
 from pipeline.event import Event
 from pipeline.lateness import Count, Spread, costs, counts, find, spread
-from pipeline.settings import Settings
 from pipeline.store import Among
 from pipeline.store.policies import HoldPolicies, Scope
 from tests.facts import Document, fact
@@ -34,8 +31,8 @@ from tests.integration.injection import (
     reported,
 )
 from tests.integration.test_disorder import parts
-from tests.processes import environment
-from workers.bootstrap import Application, Servers, application
+from tests.processes import environment_of
+from workers.bootstrap import Application
 
 PATIENCE = 120.0  # seconds until what must come is taken not to
 WORKERS = 2
@@ -113,34 +110,15 @@ def test_batches_that_are_run_together_are_reported_alike(steps: Harness) -> Non
 
 
 @pytest.fixture
-def app(
-    database: Database[Document], mongo_url: str, redis_url: str, redis_server: Redis
-) -> Iterator[Application]:
+def app(application_of: Callable[..., Application]) -> Application:
     """Give an application on RQ whose handler keeps the order of the queue, in small batches."""
-    settings = Settings(
-        mongo_url=SecretStr(mongo_url),
-        redis_url=SecretStr(redis_url),
-        database=database.name,
-        handlers=[numbered_handlers.__name__],
-        batch_size=BATCH,
-    )
-    with application(settings, Servers(mongo_url, redis_url)) as app:
-        yield app
+    return application_of(numbered_handlers, batch_size=BATCH)
 
 
 @contextmanager
 def workers(app: Application) -> Iterator[None]:
     """Let two worker processes run."""
-    where = app.settings
-    assert where.mongo_url is not None
-    assert where.redis_url is not None
-    environ = environment(
-        where.mongo_url.get_secret_value(),
-        where.redis_url.get_secret_value(),
-        database=where.database,
-        handlers=numbered_handlers.__name__,
-        batch_size=where.batch_size,
-    )
+    environ = environment_of(app, batch_size=BATCH)
     with ExitStack() as stack:
         for number in range(WORKERS):
             command = [sys.executable, "-m", "workers", "worker", "--name", f"worker-{number}"]
