@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import statistics
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Any, Final, Self
 
 import psutil
 
 from benchmarks import flights
-from benchmarks.feeding import feed, percentiles, processes, wait_for_workers, wait_until_idle
+from benchmarks.feeding import feed, processes, wait_for_workers, wait_until_idle
 from benchmarks.places import ensure_alone
+from benchmarks.timetable import on_time
 from pipeline import Event
 from pipeline.settings import Settings
 from pipeline.store import Batch
-from pipeline.tables import CODEC
 from workers.bootstrap import Application, Servers, application
 from workers.supervisor import Supervisor
 
@@ -94,34 +93,9 @@ def throughput(bench: Bench, options: Options) -> dict[str, Any]:
 
 
 def latency(bench: Bench, _options: Options) -> dict[str, Any]:
-    """Open loop: single events on a fixed timetable, until their last handler's commit.
-
-    An event counts from when it was due, not from when we got round to sending it, so a
-    stall is in the figures of every event it held up.
-    """
-    events = list(flight_events(PER_SECOND * LATENCY_SECONDS))
+    """Open loop: single events on a fixed timetable, until their last handler's commit."""
     with bench.fresh() as app, bench.working(app):
-        commits = _Commits(app)
-        due = _submit_on_time(app, events)
-        behind = app.store.records.batches.backlog()
-        wait_until_idle(app)
-        last = commits.last()
-    waits = [
-        (last[key] - moment).total_seconds() * 1000 for key, moment in due.items() if key in last
-    ]
-    p50, p95, p99 = percentiles(waits, 0.50, 0.95, 0.99)
-    return {
-        "events": len(events),
-        "per_second": PER_SECOND,
-        "seen": len(waits),
-        # Many of them: the machine was slower than the timetable, and the figures below tell
-        # how long the line grew rather than how long an event takes.
-        "waiting_at_end": sum(events for _, events in behind.values()),
-        "p50_ms": round(p50, 1),
-        "p95_ms": round(p95, 1),
-        "p99_ms": round(p99, 1),
-        "max_ms": round(max(waits, default=0.0), 1),
-    }
+        return on_time(app, flight_events(PER_SECOND * LATENCY_SECONDS), PER_SECOND)
 
 
 def redis_memory(bench: Bench, _options: Options) -> dict[str, Any]:
@@ -153,18 +127,6 @@ def flight_events(wanted: int) -> Iterator[Event]:
     """Exactly so many events, in their order."""
     path = flights.data_file()
     return islice(flights.stream(path, flights.count(path, wanted)[0]), wanted)
-
-
-def _submit_on_time(app: Application, events: list[Event]) -> dict[str, datetime]:
-    """Submit each event when it is due, late ones at once; returns when each was due."""
-    started, clock = datetime.now(UTC), time.monotonic()
-    due: dict[str, datetime] = {}
-    for number, event in enumerate(events):
-        after = number / PER_SECOND
-        time.sleep(max(0.0, clock + after - time.monotonic()))
-        app.dispatcher.submit([event])
-        due[event.key] = started + timedelta(seconds=after)
-    return due
 
 
 def _used_memory(app: Application) -> int:
@@ -210,30 +172,3 @@ class _Memory:
                     continue
                 self.samples.setdefault(name, []).append(rss)
             self._ended.wait(SAMPLE_SECONDS)
-
-
-class _Commits:
-    """When each event's last ledger row was committed, by the server's own clock.
-
-    `lag_ms` in the ledger is taken before the write. The operation log tells the time of the
-    commit, and is read when all is over: following it meanwhile would slow down what is
-    measured.
-    """
-
-    def __init__(self, app: Application) -> None:
-        self._app = app
-        self._client = app.store.database.client
-        self._since = self._client.admin.command("ping")["operationTime"]
-
-    def last(self) -> dict[str, datetime]:
-        """By event key, when its last row was committed."""
-        table = f"{self._app.store.database.name}.ledger"
-        log = self._client.get_database("local", codec_options=CODEC)["oplog.rs"]
-        last: dict[str, datetime] = {}
-        written = {"ts": {"$gt": self._since}, "o.applyOps.ns": table}
-        for entry in log.find(written, {"wall": 1, "o.applyOps": 1}):
-            for change in entry["o"]["applyOps"]:
-                if change["ns"] == table:
-                    event = change["o"]["_id"].rpartition("|")[0]
-                    last[event] = max(entry["wall"], last.get(event, entry["wall"]))
-        return last

@@ -22,7 +22,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.drift import verify
+from benchmarks.drift import beside, verify
 from benchmarks.feeding import StalledError
 from benchmarks.guarantees import locks, rescue
 from benchmarks.main_job import Bench, Options, latency, redis_memory, throughput
@@ -52,6 +52,7 @@ class Only(StrEnum):
     LOCKS = "locks"
     RESCUE = "rescue"
     VERIFY = "verify"
+    BESIDE = "beside"
     REPLAY = "replay"
 
 
@@ -62,6 +63,7 @@ SCENARIOS: Final = {
     Only.LOCKS: locks,
     Only.RESCUE: rescue,
     Only.VERIFY: verify,
+    Only.BESIDE: beside,
     Only.REPLAY: replaying,
 }
 
