@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
 # Tests that mostly wait run two at a time; those that load the machine, one by one.
-TOGETHER := tests/unit tests/contract tests/integration tests/dashboards
+TOGETHER := tests/unit tests/contract tests/integration tests/dashboards tests/faults/test_crash_points.py
 # `make coverage` judges both together.
-ALONE    := tests/acceptance tests/faults
+ALONE    := tests/acceptance tests/faults --ignore tests/faults/test_crash_points.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage lint bench lock clean

@@ -35,7 +35,7 @@ T = TypeVar("T")
 def replaying(bench: Bench, options: Options) -> dict[str, Any]:
     """Flights, and hotel bookings where they are at hand, through the handlers in memory."""
     registry = load(bench.settings.handlers)
-    lines = {
+    lines: dict[str, list[Any]] = {
         "flights": [event.model_dump_json() for event in flight_events(options.events)],
         "bookings": list(islice(_bookings(), options.events)),
     }
@@ -80,12 +80,11 @@ def _figures(registry: Registry, lines: list[Any], repeat: int) -> dict[str, flo
 
 def _handlers_alone(registry: Registry, events: list[Event]) -> None:
     """Call the functions that an event goes through, and do nothing with what they return."""
-    folds = [
+    folds: list[tuple[Callable[..., Any], dict[tuple[str, str], State], list[Any]]] = [
         (fold.function, {}, [observer.function for observer in registry.observers_below(fold)])
         for fold in registry
         if isinstance(fold, Fold)
     ]
-    states: dict[tuple[str, str], State]
     for event in events:
         about = event.tenant, event.entity_id
         for function, states, observers in folds:

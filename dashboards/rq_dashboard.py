@@ -15,6 +15,7 @@ from jinja2 import BaseLoader, ChoiceLoader, FunctionLoader
 from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
 from rq_dashboard import web
 
 PACKAGE: Final = Path(rq_dashboard.__file__).parent
@@ -50,7 +51,7 @@ class _Workers:
     """RQ's workers, read with our serializer; the package reads a busy one's job as a pickle."""
 
     @staticmethod
-    def all(connection: Redis) -> list[Worker]:
+    def all(connection: Redis) -> list[BaseWorker]:
         """Every worker that RQ knows."""
         return Worker.all(connection=connection, serializer=JSONSerializer)
 

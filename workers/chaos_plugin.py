@@ -38,7 +38,8 @@ def chaos(tmp_path: Path) -> Callable[..., Verdict]:
         registry_of: Sequence[str] | None = None,
         **options: Any,
     ) -> Verdict:
-        settings = Options(**({"seed": 1, "minutes": 2.0, "folder": tmp_path} | options))
+        given: dict[str, Any] = {"seed": 1, "minutes": 2.0, "folder": tmp_path} | options
+        settings = Options(**given)
         return run(settings, events=events, registry_of=registry_of)
 
     return make

@@ -170,7 +170,7 @@ def _opened(source: Path | IO[bytes]) -> Iterator[tuple[IO[bytes], Callable[[], 
 def _plain(raw: IO[bytes]) -> Iterator[IO[bytes]]:
     peeked = raw.peek(2)[:2] if hasattr(raw, "peek") else b""
     if peeked == GZIP_MAGIC:
-        with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as stream:  # type: ignore[type-var]
+        with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as stream:
             yield stream
     else:
         yield raw
