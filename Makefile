@@ -43,8 +43,8 @@ lint: setup ## style, types, import layers, docstrings
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet pipeline handlers workers tests
 
-bench: setup ## throughput, latency and memory of the main job, as JSON
-	$(BIN)/python -m benchmarks.run
+bench: setup ## what this machine can do: throughput, latency, locks (more: pipeline bench list)
+	$(BIN)/pipeline bench run throughput rates workers locks
 
 lock: setup ## compile requirements/*.txt anew from pyproject.toml
 	$(PYTHON) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.bench import Bench
 from benchmarks.feeding import StalledError, feed, wait_until_idle
 from benchmarks.judging import judge, parsed
-from benchmarks.main_job import Bench
 from benchmarks.places import PlaceTakenError, claim_folder
 from benchmarks.sources import SOURCES, Source, SourceMissingError
 from pipeline.settings import Settings

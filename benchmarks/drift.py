@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from benchmarks.bench import Bench, plain
 from benchmarks.feeding import POLL_SECONDS, feed, wait_until_idle
-from benchmarks.main_job import Bench, Options, flight_events
+from benchmarks.measuring import Commits, latency_of
 from benchmarks.planting import plant
-from benchmarks.timetable import on_time
+from benchmarks.product import Told
+from benchmarks.results import Latency
+from benchmarks.spec import Spec
+from benchmarks.timetable import send
+from benchmarks.workload import in_order
+from pipeline import Event
 from pipeline.verification import Report, report_of
 from workers.bootstrap import Application
 from workers.supervisor import Supervisor
@@ -24,26 +31,29 @@ PER_SECOND: Final = 25
 LIVE: Final = 500
 
 
-def verify(bench: Bench, options: Options) -> dict[str, Any]:
-    """`verify --all` of the flights after 1,000 documents were corrupted, and its repair."""
-    with bench.fresh() as app, bench.working(app) as supervisor:
-        feed(app, flight_events(options.events), tick=supervisor.tend)
+def verify(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
+    """`verify --all` of the events after 1,000 documents were corrupted, and its repair."""
+    began_at = datetime.now(UTC)
+    with bench.fresh(workers=spec.workers) as app, bench.working(app) as supervisor:
+        feed(app, in_order(spec.workload), tick=supervisor.tend)
         wait_until_idle(app, tick=supervisor.tend)
         planted = plant(app.store, app.registry, SEED, PLANTED)
+        told("verifying", spec.workload.events)
         found, seconds = _verified(app, supervisor)
+        told("putting right", spec.workload.events)
         mended, mending = _verified(app, supervisor, repairs=True)
         after, _ = _verified(app, supervisor)
     named = {(finding.table, finding.id) for finding in found.findings}
-    return {
-        "events_per_second": round(found.events / seconds, 1),
-        "planted": len(planted),
-        "found": len(named & planted),
-        "found_and_not_planted": len(named - planted),
-        "put_right": mended.repaired,
-        "repair_seconds": round(mending, 1),
-        "wrong_afterwards": sum(after.wrong.values()) + after.unknown,
-        "events": found.events,
-        "documents": found.documents,
+    return plain(spec, began_at, found.events, seconds) | {
+        "figures": {
+            "planted": len(planted),
+            "found": len(named & planted),
+            "found_and_not_planted": len(named - planted),
+            "put_right": mended.repaired,
+            "repair_s": round(mending, 1),
+            "wrong_afterwards": sum(after.wrong.values()) + after.unknown,
+            "documents": found.documents,
+        }
     }
 
 
@@ -60,23 +70,42 @@ def _verified(
     return report, time.monotonic() - started
 
 
-def beside(bench: Bench, options: Options) -> dict[str, Any]:
+def beside(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
     """How long live events take while the same workers verify everything, again and again."""
-    wanted = options.events + 2 * LIVE
-    with bench.fresh() as app, bench.working(app) as supervisor:
-        events = list(flight_events(wanted))
-        feed(app, iter(events[: options.events]), tick=supervisor.tend)
+    began_at, started = datetime.now(UTC), time.monotonic()
+    with bench.fresh(workers=spec.workers) as app, bench.working(app) as supervisor:
+        events = list(in_order(spec.workload))
+        before = len(events) - 2 * LIVE
+        feed(app, events[:before], tick=supervisor.tend)
         wait_until_idle(app, tick=supervisor.tend)
-        quiet = on_time(app, events[options.events : -LIVE], PER_SECOND)
+        told("sending on time", before)
+        quiet = _live(app, events[before:-LIVE])
         verified: list[int] = []
-        live = on_time(app, events[-LIVE:], PER_SECOND, _verifying(app, verified))
-    return {
-        "events": options.events,
-        "live_per_second": PER_SECOND,
-        "verified_meanwhile": sum(verified),
-        **{f"{name}_quiet": quiet[name] for name in ("p50_ms", "p99_ms")},
-        **{f"{name}_beside": live[name] for name in ("p50_ms", "p99_ms")},
+        told("sending on time, and verifying", before + LIVE)
+        busy = _live(app, events[-LIVE:], _verifying(app, verified))
+    seconds = time.monotonic() - started
+    return plain(spec, began_at, len(events), seconds) | {
+        "latency": busy,
+        "figures": {
+            "verified_meanwhile": sum(verified),
+            "quiet_p50_ms": quiet.end_to_end.p50 if quiet else 0.0,
+            "quiet_p99_ms": quiet.end_to_end.p99 if quiet else 0.0,
+            "beside_p50_ms": busy.end_to_end.p50 if busy else 0.0,
+            "beside_p99_ms": busy.end_to_end.p99 if busy else 0.0,
+        },
     }
+
+
+def _live(
+    app: Application,
+    events: Sequence[Event],
+    beside: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
+) -> Latency | None:
+    commits = Commits(app.store.database)
+    with beside:
+        due = send(lambda event: app.dispatcher.submit([event]), events, PER_SECOND)
+    wait_until_idle(app)
+    return latency_of(app.store, due, commits.last())
 
 
 @contextmanager

@@ -61,12 +61,7 @@ class Fed:
 @contextmanager
 def processes(settings: Settings, where: Servers, *, sweeper: bool = True) -> Iterator[Supervisor]:
     """Workers, and a sweeper, as `pipeline up` runs them; stopped in order at the end."""
-    environment = where.environment() | {
-        "PIPELINE_DATABASE": settings.database,
-        "PIPELINE_DATA_DIR": str(settings.data_dir.absolute()),
-        "PIPELINE_HANDLERS": ",".join(settings.handlers),
-        "PIPELINE_LOG_LEVEL": settings.log_level,
-    }
+    environment = _environment(settings) | where.environment()
     supervisor = Supervisor(SystemClock(), settings.data_dir / "logs", environment)
     supervisor.add_workers(settings.workers)
     if sweeper:
@@ -76,6 +71,13 @@ def processes(settings: Settings, where: Servers, *, sweeper: bool = True) -> It
         yield supervisor
     finally:
         supervisor.stop()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """All settings that are not the defaults, for processes of their own."""
+    told = {name: getattr(settings, name) for name in settings.model_fields_set}
+    told |= {"data_dir": settings.data_dir.absolute(), "handlers": ",".join(settings.handlers)}
+    return {f"PIPELINE_{name.upper()}": str(value) for name, value in told.items()}
 
 
 def wait_for_workers(app: Application, supervisor: Supervisor) -> None:

@@ -1,57 +1,34 @@
-"""What guarantees cost, and how soon they act: leases on and off, and a worker killed at work."""
+"""How soon what a killed worker held is done by another."""
 
 from __future__ import annotations
 
 import os
 import signal
-import statistics
 import time
-from itertools import islice
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
-from benchmarks.feeding import POLL_SECONDS, feed, wait_until_idle
-from benchmarks.main_job import Bench, Options, flight_events
-from pipeline.store.policies import LockPolicies, Scope
+from benchmarks.bench import Bench, plain
+from benchmarks.feeding import POLL_SECONDS, wait_until_idle
+from benchmarks.product import Told
+from benchmarks.spec import Spec
+from benchmarks.workload import in_order
 from workers.bootstrap import Application
 from workers.supervisor import Supervisor
 
-KILLS: Final = 3
-EVENTS_A_KILL: Final = 20_000
 
-
-def locks(bench: Bench, options: Options) -> dict[str, Any]:
-    """Throughput with leases and without, in turn: machines are noisy, ratios less so."""
-    pairs = []
-    for number in range(options.repeat):
-        # Whoever is first finds the machine in another state than whoever is second.
-        order = (True, False) if number % 2 else (False, True)
-        rates = {enabled: _rate(bench, options.events, enabled=enabled) for enabled in order}
-        pairs.append({"on": round(rates[True], 1), "off": round(rates[False], 1)})
-    ratios = [pair["on"] / pair["off"] for pair in pairs]
-    return {"on_to_off": round(statistics.median(ratios), 3), "pairs": pairs}
-
-
-def _rate(bench: Bench, count: int, *, enabled: bool) -> float:
-    with bench.fresh() as app:
-        policies = LockPolicies(app.store.database)
-        policies.change(Scope(None, None), {"enabled": enabled}, app.clock.now())
-        with bench.working(app) as supervisor:
-            fed = feed(app, flight_events(count), tick=supervisor.tend)
-            return fed.accepted / (wait_until_idle(app, tick=supervisor.tend) - fed.started)
-
-
-def rescue(bench: Bench, _options: Options) -> dict[str, Any]:
+def rescue(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
     """How long after `kill -9` of a worker its batch is done, with the settings as they are."""
-    seconds = []
-    for _ in range(KILLS):
-        with bench.fresh() as app, bench.working(app) as supervisor:
-            for at in range(0, EVENTS_A_KILL, app.settings.batch_size):
-                app.dispatcher.submit(
-                    list(islice(flight_events(EVENTS_A_KILL), at, at + app.settings.batch_size))
-                )
-            seconds.append(_rescued(app, supervisor))
-            wait_until_idle(app, tick=supervisor.tend)
-    return {"longest_seconds": max(seconds), "seconds": seconds}
+    began_at, started = datetime.now(UTC), time.monotonic()
+    with bench.fresh(workers=spec.workers) as app, bench.working(app) as supervisor:
+        events = list(in_order(spec.workload))
+        for at in range(0, len(events), app.settings.batch_size):
+            app.dispatcher.submit(events[at : at + app.settings.batch_size])
+        told("killing a worker", len(events))
+        seconds = _rescued(app, supervisor)
+        wait_until_idle(app, tick=supervisor.tend)
+    whole = time.monotonic() - started
+    return plain(spec, began_at, len(events), whole) | {"figures": {"rescued_after_s": seconds}}
 
 
 def _rescued(app: Application, supervisor: Supervisor) -> float:

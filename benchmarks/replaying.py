@@ -7,17 +7,16 @@ apart; so are the handlers' functions alone, which no run of them can be faster 
 
 from __future__ import annotations
 
-import gzip
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from benchmarks.main_job import Bench, Options, flight_events
+from benchmarks.bench import Bench, plain
+from benchmarks.product import Told
+from benchmarks.spec import Spec
+from benchmarks.workload import in_order
 from pipeline import Change, Event, State
 from pipeline.declarations import Fold
 from pipeline.event import parse_event
@@ -25,37 +24,24 @@ from pipeline.registry import Registry, load
 from pipeline.replay import compare, replay
 from pipeline.tables import as_stored
 
-BESIDE: Final = Path(__file__).parents[2] / "shared" / "data"
-BOOKINGS: Final = "hotel_bookings.ndjson.gz"
 SKEW: Final = timedelta(days=1)
+TIMES: Final = 3
 
 T = TypeVar("T")
 
 
-def replaying(bench: Bench, options: Options) -> dict[str, Any]:
-    """Flights, and hotel bookings where they are at hand, through the handlers in memory."""
+def replaying(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
+    """Events through the handlers in memory."""
+    began_at, started = datetime.now(UTC), time.monotonic()
     registry = load(bench.settings.handlers)
-    lines: dict[str, list[Any]] = {
-        "flights": [event.model_dump_json() for event in flight_events(options.events)],
-        "bookings": list(islice(_bookings(), options.events)),
-    }
-    return {
-        f"{name}_{figure}": value
-        for name, read in lines.items()
-        if read
-        for figure, value in _figures(registry, read, options.repeat).items()
-    }
+    lines = [event.model_dump_json() for event in in_order(spec.workload)]
+    told("running in memory", len(lines))
+    figures = _figures(registry, lines)
+    seconds = time.monotonic() - started
+    return plain(spec, began_at, len(lines), seconds) | {"figures": figures}
 
 
-def _bookings() -> Iterator[str | bytes]:
-    """Lines of the hotel bookings; none where the shared data is not there."""
-    path = Path(os.environ.get("PIPELINE_SHARED_DATA", BESIDE)) / BOOKINGS
-    if path.is_file():
-        with gzip.open(path) as file:
-            yield from file
-
-
-def _figures(registry: Registry, lines: list[Any], repeat: int) -> dict[str, float]:
+def _figures(registry: Registry, lines: list[str]) -> dict[str, float]:
     now = datetime.now(UTC)
     seconds: dict[str, list[float]] = {}
 
@@ -65,17 +51,14 @@ def _figures(registry: Registry, lines: list[Any], repeat: int) -> dict[str, flo
         seconds.setdefault(what, []).append(time.process_time() - begun)
         return done
 
-    for _ in range(repeat):
+    for _ in range(TIMES):
         events = timed("parsed", lambda: [parse_event(x, now=now, max_skew=SKEW) for x in lines])
         tables = timed("replayed", lambda: replay(registry, events))  # noqa: B023 - run at once
         live = {name: [as_stored(d) for _, d in tables[name].entries()] for name in tables}
         timed("compared", lambda: compare(tables, live))  # noqa: B023 - as above
         events.sort(key=attrgetter("order"))
         timed("handlers_alone", lambda: _handlers_alone(registry, events))  # noqa: B023 - as above
-    return {
-        "events": len(lines),
-        **{f"{what}_per_second": round(len(lines) / min(all_)) for what, all_ in seconds.items()},
-    }
+    return {f"{what}_per_s": round(len(lines) / min(all_)) for what, all_ in seconds.items()}
 
 
 def _handlers_alone(registry: Registry, events: list[Event]) -> None:

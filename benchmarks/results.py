@@ -96,6 +96,7 @@ class Reliability(_Kept):
         duplicates: copies that were turned away.
         lost: events without their effect in the end.
         doubled: events with their effect more than once.
+        wrong: documents that are not what a sequential run makes of the same events.
     """
 
     errors: NonNegativeInt | None = None
@@ -105,6 +106,7 @@ class Reliability(_Kept):
     duplicates: NonNegativeInt | None = None
     lost: NonNegativeInt | None = None
     doubled: NonNegativeInt | None = None
+    wrong: NonNegativeInt | None = None
 
 
 class Run(_Kept):
@@ -130,6 +132,7 @@ class Run(_Kept):
         reliability: what went wrong.
         settings: those that are not the defaults.
         passed: whether it was as the scenario asks for; None where it asks for nothing.
+        figures: what else was measured, by name, which ends with the unit.
         notes: sentences that a reader has to know.
     """
 
@@ -152,6 +155,7 @@ class Run(_Kept):
     reliability: Reliability = Reliability()
     settings: dict[str, Value] = Field(default_factory=dict)
     passed: bool | None = None
+    figures: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
     @property

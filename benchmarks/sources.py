@@ -42,9 +42,14 @@ class Source:
         return list(islice(self.read(), wanted))
 
 
+def shared(name: str) -> Path:
+    """Where a shared file of events is, or would be."""
+    return Path(os.environ.get("PIPELINE_SHARED_DATA", BESIDE)) / f"{name}.ndjson.gz"
+
+
 def _shared(name: str) -> Callable[[], Iterator[bytes]]:
     def read() -> Iterator[bytes]:
-        path = Path(os.environ.get("PIPELINE_SHARED_DATA", BESIDE)) / f"{name}.ndjson.gz"
+        path = shared(name)
         if not path.is_file():
             raise SourceMissingError(f"no {path}; PIPELINE_SHARED_DATA names another folder")
         with gzip.open(path) as file:

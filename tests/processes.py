@@ -26,13 +26,15 @@ def environment_of(app: Application, **settings: object) -> dict[str, str]:
     )
 
 
-def ended(command: Sequence[str], where: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of the product to its end."""
+def ended(
+    command: Sequence[str], where: dict[str, str], seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the product to its end, which has to come within so many seconds."""
     return subprocess.run(
         [sys.executable, "-m", "workers", *command],
         env=where,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         check=False,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from importlib.metadata import entry_points
+from typing import Annotated, Final
 
 import typer
 
@@ -23,6 +24,9 @@ from workers.cli import (
     undo,
     verification,
 )
+
+COMMANDS: Final = "pipeline.commands"
+"""Entry points that add commands: functions that take the command line."""
 
 app = typer.Typer(
     name="pipeline",
@@ -72,6 +76,11 @@ for module in (
     chaos,
 ):
     module.register(app)
+
+
+# Commands of packages above this one, such as the benchmarks, and of a project's own.
+for found in entry_points(group=COMMANDS):
+    found.load()(app)
 
 
 def main() -> None:

@@ -99,6 +99,12 @@ class EmbeddedServer(ABC):
         found = cls._find_running(cls._folder(data_dir))
         return found.address if found else None
 
+    @classmethod
+    def running_pid(cls, data_dir: Path) -> int | None:
+        """Process id of the server that works on the folder now, or None."""
+        found = cls._find_running(cls._folder(data_dir))
+        return found.pid if found else None
+
     @property
     def address(self) -> str:
         """URL of the server, also while it is down between `kill` and `restart`."""

@@ -1,0 +1,227 @@
+"""`pipeline bench`: what can be measured, measuring it, and what earlier results say."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.bench import Bench
+from benchmarks.environment import environment
+from benchmarks.feeding import StalledError
+from benchmarks.flights import FlightsMissingError
+from benchmarks.places import PlaceTakenError, claim_folder
+from benchmarks.results import Result, Run
+from benchmarks.runner import Step, make, steps
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.summary import Line, lines
+from workers import logs
+from workers.bootstrap import process_name, servers
+from workers.cli.context import Exit, Json, err, explained, fail, out, print_json, settings_from
+
+RESULTS: Final = Path("bench-results")
+HANDLERS: Final = "handlers.appointments"
+INTERRUPTED: Final = 130
+
+Kept = Annotated[Path, typer.Argument(help="A result, as `pipeline bench run` has written it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Measure this machine: run scenarios, show and compare results. Figures of "
+        "different machines don't compare; ratios of runs made side by side do.",
+    )
+    group.command("list")(list_scenarios)
+    group.command("run")(run)
+    group.command("show")(show)
+    app.add_typer(group, name="bench")
+
+
+def list_scenarios(*, as_json: Json = False) -> None:
+    """List the scenarios: what each asks, how many runs answer it, what counts as a pass.
+
+    Example: pipeline bench list
+    """
+    if as_json:
+        print_json([_described(scenario) for scenario in SCENARIOS])
+        return
+    table = Table("scenario", "question", "runs", "passes if", box=None)
+    for scenario in SCENARIOS:
+        runs = len(scenario.variants(scenario.events))
+        passes = "\n".join(criterion.words for criterion in scenario.criteria)
+        table.add_row(scenario.name, scenario.question, str(runs), passes)
+    out.print(table)
+
+
+def _described(scenario: Scenario) -> dict[str, object]:
+    return {
+        "name": scenario.name,
+        "question": scenario.question,
+        "events": scenario.events,
+        "variants": [labels for labels, _ in scenario.variants(scenario.events)],
+        "criteria": [criterion.words for criterion in scenario.criteria],
+    }
+
+
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Scenarios, by name; all of them unless given.")
+    ] = None,
+    *,
+    events: Annotated[
+        int | None,
+        typer.Option(help="Events of a run; as the scenario says unless given.", min=1),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Rounds of each scenario.", min=1, max=100)] = 3,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where to write; bench-results/<time>.json unless given."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run scenarios with servers and workers of their own, and keep what was measured.
+
+    All runs of a scenario are made once, then all of them again in the other order.
+    Ends with 1 where a criterion is not met.
+
+    Example: pipeline bench run throughput rates --repeat 5
+    """
+    chosen = _named(names or [])
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    logs.configure("warning", process=process_name("bench"))
+    try:
+        with explained():
+            result = _measured(chosen, events, repeat)
+    except (PlaceTakenError, FlightsMissingError) as error:
+        fail(str(error), Exit.USAGE)
+    except StalledError as error:
+        fail(str(error), Exit.FAILED)
+    except KeyboardInterrupt:
+        err.print("ended; all processes are stopped", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
+    target = target or RESULTS / f"{result.name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+    _tell(result, as_json=as_json)
+    if not as_json:
+        out.print(f"written to {target}", highlight=False, soft_wrap=True)
+    if any(one.passed is False for one in result.runs):
+        raise typer.Exit(Exit.FAILED)
+
+
+def show(kept: Kept, *, as_json: Json = False) -> None:
+    """Show a result in the terminal.
+
+    Example: pipeline bench show bench-results/20240501T120000Z.json
+    """
+    _tell(read(kept), as_json=as_json)
+
+
+def read(path: Path) -> Result:
+    """A result that was kept; ends the command with a sentence where it is none."""
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except OSError as error:
+        fail(f"{path} can't be read: {error.strerror}", Exit.USAGE)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fail(f"{path} is no result of a benchmark: {where}: {first['msg']}", Exit.USAGE)
+
+
+def _named(names: Sequence[str]) -> list[Scenario]:
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        fail(f"there is no scenario {unknown[0]!r}; there are {', '.join(known)}", Exit.USAGE)
+    return [known[name] for name in names] if names else list(SCENARIOS)
+
+
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _measured(chosen: Sequence[Scenario], events: int | None, repeat: int) -> Result:
+    settings = settings_from(log_level="warning", handlers=[HANDLERS])
+    folder = settings.data_dir / "bench"
+    claim_folder(folder, wipe=True)
+    settings = settings.model_copy(update={"data_dir": folder})
+    began_at = datetime.now(UTC)
+    todo = steps(chosen, repeat=repeat, events=events)
+    with servers(settings) as where, _progress(len(todo)) as (told, done):
+        found = environment(where)
+        runs: list[Run] = []
+        for one in make(Bench(settings, where), todo, told):
+            runs.append(one)
+            done()
+    return Result(
+        name=f"{began_at:%Y%m%dT%H%M%SZ}",
+        began_at=began_at,
+        ended_at=datetime.now(UTC),
+        environment=found,
+        runs=_judged(chosen, runs),
+    )
+
+
+def _judged(chosen: Sequence[Scenario], runs: Sequence[Run]) -> list[Run]:
+    """The runs, told whether their scenario passed and what it missed."""
+    judged = []
+    for scenario in chosen:
+        own = [one for one in runs if one.scenario == scenario.name]
+        missed = [criterion.words for criterion in scenario.criteria if not criterion.met(own)]
+        passed = not missed if scenario.criteria else None
+        notes = [f"missed: {words}" for words in missed]
+        judged += [
+            one.model_copy(update={"passed": passed, "notes": [*one.notes, *notes]}) for one in own
+        ]
+    return judged
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[Step, str, int], None], Callable[[], None]]]:
+    """Two bars: the runs, and the one that is under way."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bars:
+        runs, current = bars.add_task("runs", total=total), bars.add_task("")
+
+        def told(step: Step, what: str, events: int) -> None:
+            whole = step.spec.workload.events
+            bars.update(current, description=f"{step}: {what}", completed=events, total=whole)
+
+        yield told, lambda: bars.advance(runs)
+
+
+def _tell(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        print_json(json.loads(result.model_dump_json()))
+        return
+    where = result.environment
+    out.print(
+        f"{where.cpu}, {where.cores} cores, {where.memory_gib} GiB, load before "
+        f"{where.load_before}; MongoDB {where.write_concern}; Redis {where.redis_durability}",
+        highlight=False,
+    )
+    table = Table("scenario", "what", "figure", "median", "least to most", "runs", box=None)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for line in lines(result.runs):
+        table.add_row(*_cells(line))
+    out.print(table)
+    for sentence in dict.fromkeys(note for one in result.runs for note in one.notes):
+        out.print(f"[yellow]![/] {sentence}", highlight=False)
+
+
+def _cells(line: Line) -> list[str]:
+    between = f"{line.least:,.10g} to {line.most:,.10g}" if line.runs > 1 else ""
+    return [line.scenario, line.what, line.figure, f"{line.median:,.10g}", between, str(line.runs)]

@@ -1,0 +1,76 @@
+"""Making the runs of scenarios, side by side: all variants once, then all of them again.
+
+Machines are noisy, and noise lasts: what is to be compared is made in turn, each round in
+another order, so that ratios within a round tell more than any figure alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.bench import Bench
+from benchmarks.results import Run
+from benchmarks.scenarios import Labels, Scenario
+from benchmarks.spec import Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run that is to be made.
+
+    Attributes:
+        scenario: of which scenario.
+        labels: what it differs in from the others.
+        spec: what kind of run.
+        repeat: 1 for the first round.
+    """
+
+    scenario: Scenario
+    labels: Labels
+    spec: Spec
+    repeat: int
+
+    def __str__(self) -> str:
+        of = ", ".join(f"{name} {value}" for name, value in self.labels.items())
+        return f"{self.scenario.name} {self.repeat}{f': {of}' if of else ''}"
+
+
+def steps(scenarios: Sequence[Scenario], *, repeat: int, events: int | None) -> list[Step]:
+    """The runs of these scenarios, in the order in which they are made.
+
+    Args:
+        scenarios: one after the other.
+        repeat: rounds of each; every other one goes backwards.
+        events: of each run; as the scenario says unless given.
+    """
+    return [
+        Step(scenario, labels, spec, number)
+        for scenario in scenarios
+        for number in range(1, repeat + 1)
+        for labels, spec in _in_turn(scenario.variants(events or scenario.events), number)
+    ]
+
+
+def _in_turn(variants: Sequence[tuple[Labels, Spec]], number: int) -> Sequence[tuple[Labels, Spec]]:
+    # Whoever is first finds the machine in another state than whoever is last.
+    return variants if number % 2 else variants[::-1]
+
+
+def make(
+    bench: Bench, todo: Sequence[Step], told: Callable[[Step, str, int], None]
+) -> Iterator[Run]:
+    """Make the runs, one by one.
+
+    Args:
+        bench: where.
+        todo: what to make.
+        told: of the progress, with the step that is under way.
+    """
+    for step in todo:
+
+        def tell(what: str, events: int, step: Step = step) -> None:
+            told(step, what, events)
+
+        found = step.scenario.measure(bench, step.spec, tell)
+        yield Run(scenario=step.scenario.name, variant=step.labels, repeat=step.repeat, **found)

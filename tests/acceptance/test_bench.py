@@ -1,0 +1,79 @@
+"""`pipeline bench`, as a person uses it: small runs on servers of its own."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ended, environment
+
+HERE = {"PIPELINE_MONGO_URL": "", "PIPELINE_REDIS_URL": ""}
+
+
+def bench(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command with its data in this folder."""
+    where = environment("", "", data_dir=folder / "data")
+    return ended(["bench", *arguments], {k: v for k, v in where.items() if k not in HERE}, 240)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder in which one run has been made."""
+    folder = tmp_path_factory.mktemp("bench")
+    done = bench(
+        folder, "run", "throughput", "rates", "--events", "1500", "--repeat", "1",
+        "--out", str(folder / "result.json"),
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    return folder
+
+
+def test_what_was_measured_is_kept_and_shown(folder: Path) -> None:
+    """The same figures in the file and in the terminal."""
+    kept = json.loads((folder / "result.json").read_text())
+    by = {(run["scenario"], run.get("offered_per_second")): run for run in kept["runs"]}
+    bulk = by["throughput", None]
+    assert bulk["sent"] == bulk["events"] == 1500
+    assert bulk["passed"]
+    assert {one["process"] for one in bulk["usage"]} >= {
+        "mongod", "redis-server", "sender", "sweeper", "worker-1", "worker-2",
+    }  # fmt: skip
+    assert bulk["cost"]["mongodb_operations"]["insert"] > 1500
+    assert bulk["cost"]["redis_commands"] > 0
+    for rate in (50.0, 200.0, 1000.0):
+        single = by["rates", rate]
+        end_to_end = single["latency"]["end_to_end"]
+        assert end_to_end["count"] == single["events"] == rate * 2
+        assert 0 < end_to_end["p50"] <= end_to_end["p99"] <= end_to_end["max"]
+        assert single["latency"]["wait"]["p50"] < end_to_end["p50"]
+    assert kept["environment"]["write_concern"] == "majority, journaled, 1 member"
+    shown = bench(folder, "show", str(folder / "result.json"))
+    assert shown.returncode == 0
+    assert f"{1500 / bulk['seconds']:,.1f}" in shown.stdout
+
+
+def test_scenarios_are_listed_for_people_and_programs(tmp_path: Path) -> None:
+    """Each with its question."""
+    said = bench(tmp_path, "list")
+    assert "leases" in said.stdout
+    found = json.loads(bench(tmp_path, "list", "--json").stdout)
+    assert {"throughput", "locks", "disorder"} < {one["name"] for one in found}
+    assert all(one["question"].endswith("?") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "sped"], "there is no scenario 'sped'; there are throughput"),
+        (["show", "none.json"], "none.json can't be read"),
+        (["show", "pyproject.toml"], "pyproject.toml is no result of a benchmark"),
+    ],
+)
+def test_what_cant_be_done_is_said_in_one_sentence(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    """With the status of wrong usage."""
+    done = bench(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())

@@ -1,0 +1,118 @@
+"""Which runs are made in which order, what counts as a pass, and what is told of them."""
+
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from benchmarks.measuring.cost import difference
+from benchmarks.measuring.latency import percentiles_of
+from benchmarks.results import Cost, Latency, Load, Reliability, Result, Run
+from benchmarks.runner import steps
+from benchmarks.scenarios import SCENARIOS, nothing_lost, ratio
+from benchmarks.spec import Spec
+from benchmarks.summary import lines
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def run(**fields: Any) -> Run:
+    """A run of 1,000 events in two seconds, unless told otherwise."""
+    plain = {
+        "scenario": "workers",
+        "load": Load.BULK,
+        "workers": 2,
+        "seed": 1,
+        "began_at": NOON,
+        "seconds": 2.0,
+        "events": 1000,
+        "sent": 1000,
+    }
+    return Run(**(plain | fields))
+
+
+def test_all_variants_are_run_before_any_is_run_again_and_every_other_round_backwards() -> None:
+    """So that whoever is first is not always the same."""
+    todo = steps([BY_NAME["locks"]], repeat=3, events=500)
+    found = [(step.repeat, step.labels["locks"]) for step in todo]
+    assert found == [(1, True), (1, False), (2, False), (2, True), (3, True), (3, False)]
+    assert {step.spec.workload.events for step in todo} == {500}
+
+
+def test_scenarios_have_names_of_their_own_and_runs_that_differ() -> None:
+    """A label tells each of a scenario's runs from the others."""
+    assert len(BY_NAME) == len(SCENARIOS)
+    for scenario in SCENARIOS:
+        labels = [str(labels) for labels, _ in scenario.variants(scenario.events)]
+        assert len(set(labels)) == len(labels), scenario.name
+
+
+def test_an_open_load_needs_a_rate_and_no_other_has_one() -> None:
+    """A spec that says neither what it means is refused."""
+    with pytest.raises(ValidationError, match="rate"):
+        Spec(load=Load.OPEN)
+    with pytest.raises(ValidationError, match="rate"):
+        Spec(per_second=3)
+
+
+def test_a_ratio_is_that_of_runs_made_side_by_side() -> None:
+    """The machine was half as fast in the second round, and for both alike."""
+    runs = [
+        run(repeat=repeat, variant={"workers": n}, seconds=seconds)
+        for repeat, n, seconds in ((1, 1, 2.0), (1, 2, 1.0), (2, 1, 4.0), (2, 2, 2.5), (3, 2, 9.0))
+    ]
+    assert ratio(runs, "workers", 2, 1) == median([2.0, 1.6])
+
+
+@pytest.mark.parametrize("kind", ["lost", "doubled", "wrong", "dead"])
+def test_one_event_lost_doubled_or_spoilt_is_no_pass(kind: str) -> None:
+    """And what was not looked at is not held against it."""
+    assert nothing_lost([run(), run(reliability=Reliability(lost=0))])
+    assert not nothing_lost([run(), run(reliability=Reliability(**{kind: 1}))])
+
+
+def test_percentiles_are_those_of_the_times() -> None:
+    """Of the times 1 to 1,000, in any order."""
+    found = percentiles_of([float(n) for n in range(1000, 0, -1)])
+    assert (found.count, found.mean, found.max) == (1000, 500.5, 1000)
+    assert (found.p50, found.p90, found.p99, found.p999) == (501, 901, 991, 1000)
+
+
+def test_costs_are_what_was_added_and_never_below_zero() -> None:
+    """A server that was started anew counts from zero."""
+    before = Cost(redis_commands=10, mongodb_operations={"insert": 5, "query": 9})
+    after = Cost(redis_commands=25, mongodb_operations={"insert": 8, "query": 2})
+    found = difference(after, before)
+    assert found.redis_commands == 15
+    assert found.mongodb_operations == {"insert": 3, "query": 0}
+
+
+def test_runs_that_are_alike_are_told_by_their_median() -> None:
+    """With the least and the most, and how many there were."""
+    runs = [run(variant={"workers": 2}, repeat=n, seconds=s) for n, s in ((1, 2), (2, 1), (3, 4))]
+    (line,) = lines([*runs])
+    assert line[:3] == ("workers", "workers 2", "events/s")
+    assert line[3:] == (500.0, 250.0, 1000.0, 3)
+
+
+def test_of_a_timetable_times_are_told_and_no_rate() -> None:
+    """The rate was given, not found."""
+    times = Latency(end_to_end=percentiles_of([1.0, 2.0, 3.0]))
+    found = {line.figure: line.median for line in lines([run(load=Load.OPEN, latency=times)])}
+    assert found == {"p50, ms": 2.0, "p99, ms": 3.0, "max, ms": 3.0, "waiting at the end": 0}
+
+
+def test_a_result_is_read_back_as_it_was_kept() -> None:
+    """And a field that nobody knows is refused, not overlooked."""
+    where = {
+        "system": "Linux", "cpu": "a", "cores": 2, "memory_gib": 4.0, "load_before": 0.1,
+        "versions": {}, "write_concern": "majority", "redis_durability": "none",
+    }  # fmt: skip
+    result = Result(name="r", began_at=NOON, environment=where, runs=[run(variant={"n": 1.5})])
+    kept = result.model_dump_json(exclude_defaults=True)
+    assert Result.model_validate_json(kept) == result
+    with pytest.raises(ValidationError):
+        Result.model_validate_json(kept.replace('"name":', '"nickname":"x","name":'))
