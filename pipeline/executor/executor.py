@@ -358,7 +358,7 @@ class Executor:
     def _isolate(self, handlers: Sequence[Handler], batch: Batch, error: Exception) -> Outcome:
         """Find which event MongoDB refuses."""
         log.warning("batch_refused", handler=batch.handler, job=batch.id, error=repr(error)[:500])
-        return self._store.transact(
+        outcome = self._store.transact(
             lambda tx: isolate(
                 tx,
                 handlers,
@@ -369,6 +369,10 @@ class Executor:
                 now=self._clock.now(),
             )
         )
+        if self._locking is not None and outcome.claimed:
+            records = self._store.read(lambda records: records.events.load(batch.events))
+            self._locking.cut(handlers[0], batch, outcome.following, records)
+        return outcome
 
     def _log(self, batches: Sequence[Batch], outcome: Outcome, seconds: float) -> None:
         log.info(

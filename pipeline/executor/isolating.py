@@ -13,6 +13,7 @@ from pipeline.declarations import Handler
 from pipeline.executor.failing import failure, parts
 from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import Run
+from pipeline.executor.settled import look
 from pipeline.executor.settling import settle
 from pipeline.settings import Settings
 from pipeline.store import Batch, Records, RunRecord
@@ -35,6 +36,10 @@ def isolate(
     outcome = Outcome()
     if len(handlers) == len(pending.events) == 1:
         (handler,), (event,) = handlers, pending.events
+        looked = look(tx, handlers, pending.events)
+        if looked.settled:  # by a heal: what was refused was its effect a second time
+            settle(tx, [pending], outcome, settings, RunRecord(worker, now), now)
+            return outcome
         record = tx.events.load([event])[event]
         run = Run(batch.id, {event: pending}, now, now)
         outcome.failures.append(failure(handler, record, error, run, "write", settings))

@@ -113,6 +113,27 @@ class Locking:
                 keys = _keys(handler, batch, events)
                 self._locks.leave(batch.id, set(keys.values()))
 
+    def cut(
+        self,
+        handler: Handler,
+        batch: Batch,
+        parts: Sequence[Batch],
+        events: Mapping[str, EventRecord],
+    ) -> None:
+        """Let the parts that a batch was cut into have its turn, one after the other."""
+        if not (isinstance(handler, Fold) and handler.ordered):
+            return
+        before: dict[str, str] = {}
+        for part in parts:
+            keys = set(_keys(handler, part, events).values())
+            self._locks.hand_on(batch.id, part.id, keys - before.keys())
+            for ticket in {before[key] for key in keys & before.keys()}:
+                shared = {key for key in keys if before.get(key) == ticket}
+                self._locks.follow(ticket, part.id, shared)
+            before |= dict.fromkeys(keys, part.id)
+        if not parts:
+            self.done(handler, [batch], events)
+
     def hand_on(
         self, handler: Handler, batch: Batch, rest: Batch, events: Mapping[str, EventRecord]
     ) -> None:

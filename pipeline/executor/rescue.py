@@ -19,6 +19,7 @@ from pipeline.errors import WorkerDied
 from pipeline.executor.failing import failure, parts
 from pipeline.executor.outcome import Outcome
 from pipeline.executor.plan import Run
+from pipeline.executor.settled import look
 from pipeline.executor.settling import settle
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -93,6 +94,10 @@ def _set_aside(
     tx: Records, handler: Handler, batch: Batch, now: datetime, settings: Settings
 ) -> Outcome:
     (event,) = batch.events
+    if look(tx, [handler], [event]).settled:  # by a heal, or a person took the event back
+        outcome = Outcome()
+        settle(tx, [batch], outcome, settings, RunRecord(RESCUER, now), now)
+        return outcome
     error = WorkerDied(f"{batch.deaths + 1} workers died while they ran it")
     run = Run(batch.id, {event: batch}, now, now)
     record = tx.events.load([event])[event]

@@ -213,6 +213,24 @@ function operations.hand_on()
   end
 end
 
+-- Put another ticket right behind a ticket; where that has no place, the other joins at the end.
+-- Who stands before it already stays there.
+--   KEYS  the lines          ARGV  ticket, the other ticket, line_ms
+function operations.follow()
+  local ticket, other, line_ms = ARGV[2], ARGV[3], ARGV[4]
+  for _, line in ipairs(KEYS) do
+    local place = redis.call('ZSCORE', line, ticket)
+    if not place then
+      join(line, other, line_ms)
+    elseif other ~= ticket then
+      for _, behind in ipairs(redis.call('ZRANGEBYSCORE', line, '(' .. place, '+inf')) do
+        redis.call('ZINCRBY', line, 1, behind)
+      end
+      redis.call('ZADD', line, 'LT', text(tonumber(place) + 1), other)
+    end
+  end
+end
+
 -- Take a ticket out of lines.
 --   KEYS  the lines          ARGV  ticket
 function operations.leave()

@@ -217,6 +217,15 @@ class Locks:
         _check_names(ticket, other)
         self._harmlessly("hand_on", LINE, keys, ticket, other, LINE_MS)
 
+    def follow(self, ticket: str, other: str, keys: Iterable[str]) -> None:
+        """Put another ticket right behind a ticket in these keys' lines.
+
+        For a batch that is cut: its second part comes before whoever stood behind it. Where
+        the ticket has no place, the other joins at the end. A failure is logged only.
+        """
+        _check_names(ticket, other)
+        self._harmlessly("follow", LINE, keys, ticket, other, LINE_MS)
+
     def leave(self, ticket: str, keys: Iterable[str]) -> None:
         """Take a ticket out of these keys' lines.
 

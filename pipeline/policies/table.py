@@ -81,8 +81,10 @@ def checked(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """Some of a policy's values, each within its bounds.
 
     Raises:
-        PipelineError: one is not; the message names it.
+        PipelineError: one is not, and the message names it; or these are no values.
     """
+    if not isinstance(values, Mapping):
+        raise PipelineError(f"{values!r:.100} are no values by name")
     try:
         policy = kind.model_validate(dict(values))
     except ValidationError as error:

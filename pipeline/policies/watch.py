@@ -68,15 +68,15 @@ class PolicyWatch(Generic[P]):
         """Look now; a failure is logged and changes nothing."""
         try:
             stored = self._read()
+            table = None if stored == self._stored else PolicyTable(stored, self._default)
         except Exception as error:  # noqa: BLE001 - whatever it is, the last policies hold
             if not self._blind:
                 log.warning("policies_unreadable", kind=self._kind, error=str(error)[:500])
             self._blind = True
             return
         self._blind = False
-        if stored == self._stored:
+        if table is None:
             return
-        table = PolicyTable(stored, self._default)
         for scope, reason in table.refused.items():
             log.warning("policy_refused", kind=self._kind, **scope._asdict(), reason=reason)
         self._stored, self._table = stored, table

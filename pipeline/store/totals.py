@@ -29,27 +29,9 @@ def total(
     Args:
         ledger: the collection.
         rows: which rows.
-        operators: by path, the operator by which it is changed.
+        operators: by path, the operator by which it is changed: max, min or add_to_set.
         session: the transaction.
     """
-    found = Update.nothing()
-    grouped = {path: name for path, name in operators.items() if name in _ACCUMULATORS}
-    if grouped:
-        found = _grouped(ledger, rows, grouped, session)
-    others = operators.keys() - grouped.keys()
-    if others:
-        # Sums that can't be corrected exactly; adding them up again needs them one by one.
-        for doc in ledger.find(rows, {"wrote": 1}, session=session):
-            found |= Update.from_stored(doc["wrote"]).only(others)
-    return found
-
-
-def _grouped(
-    ledger: Collection[dict[str, Any]],
-    rows: dict[str, Any],
-    operators: Mapping[str, str],
-    session: ClientSession | None,
-) -> Update:
     fields = {
         # Paths may hold dots, which names of groups may not.
         f"path{at}": {_ACCUMULATORS[name]: _value(path, name)}

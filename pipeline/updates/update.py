@@ -198,21 +198,23 @@ class Update:
         """What makes a document that got `old` stand as if it had got this one instead.
 
         A field that only `old` had increased stays, at zero if nothing else added to it.
+
+        Raises:
+            UpdateError: a sum can't be corrected by adding one amount to it. Against nothing,
+                any update can.
         """
         amounts: dict[str, _Entry] = {}
         recompute: set[str] = set()
         # A dict of both rather than a set of paths: the order stays the same in each process.
         for path in {**old._fields, **self._fields}:
             mine, theirs = self._fields.get(path), old._fields.get(path)
-            if (mine or theirs or ("",))[0] == (theirs or mine or ("",))[0] == "inc":
+            if "inc" in ((mine or theirs or ("",))[0], (theirs or mine or ("",))[0]):
                 amount = _difference(path, mine, theirs)
-                if amount is None:
-                    recompute.add(path)
-                elif amount or theirs is None:
+                if amount or theirs is None:
                     amounts[path] = "inc", amount
             elif mine is None or theirs is None or not _alike(mine, theirs):
                 recompute.add(path)
-        return _correction(amounts, recompute)
+        return Correction(Update(amounts, _parents_of(amounts)), frozenset(recompute))
 
     def to_stored(self) -> dict[str, dict[str, Any]]:
         """The update for a ledger row: by operator and path, the values.
@@ -408,25 +410,30 @@ def _alike(mine: _Entry, theirs: _Entry) -> bool:
 
 
 def _difference(path: str, mine: _Entry | None, theirs: _Entry | None) -> Any:
-    """The amount to add, or None where MongoDB can't hold it exactly."""
+    """The amount to add.
+
+    Raises:
+        UpdateError: MongoDB can't hold it exactly, or one of the two adds nothing.
+    """
+    for entry in (mine, theirs):
+        if entry is not None and entry[0] != "inc":
+            raise UpdateError(f"{path!r}: a sum that becomes a {entry[0]}, or the other way")
     new = mine[1] if mine else 0
     if theirs is None:
         return new
-    try:
-        # `copy_negate`, as a plain minus would round by the caller's decimal context.
-        old = theirs[1]
-        negated = old.copy_negate() if isinstance(old, Decimal) else -old
-        return added_exactly(path, new, negated)
-    except UpdateError:
-        return None
+    # `copy_negate`, as a plain minus would round by the caller's decimal context.
+    old = theirs[1]
+    negated = old.copy_negate() if isinstance(old, Decimal) else -old
+    return added_exactly(path, new, negated)
 
 
-def _correction(amounts: dict[str, _Entry], recompute: set[str]) -> Correction:
-    """Amounts on a path and on one below it can't go in one update: both are found again."""
+def _parents_of(amounts: Mapping[str, _Entry]) -> frozenset[str]:
+    """The paths above these.
+
+    Raises:
+        UpdateError: one of them is above another, which one update can't say.
+    """
     parents = frozenset().union(*(checked_path(path)[1] for path in amounts))
-    clashing = {
-        path for path in amounts if path in parents or not checked_path(path)[1].isdisjoint(amounts)
-    }
-    kept = {path: entry for path, entry in amounts.items() if path not in clashing}
-    above = frozenset().union(*(checked_path(path)[1] for path in kept))
-    return Correction(Update(kept, above), frozenset(recompute | clashing))
+    if not parents.isdisjoint(amounts):
+        raise _overlap(amounts, parents)
+    return parents

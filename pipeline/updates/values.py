@@ -105,13 +105,12 @@ def checked_amount(path: str, value: Any) -> int | Decimal:
     Raises:
         UpdateError: it is a float, a bool or no number at all, or it is out of range.
     """
-    if type(value) is int:
-        if INT64_MIN <= value <= INT64_MAX:
-            return value
-        raise UpdateError(f"{path!r}: {value} does not fit in 64 bits")
-    base = _base_of(value)
+    base = int if type(value) is int else _base_of(value)
     if base is int:
-        return _int(path, value)
+        # Whatever is added can be taken off again.
+        if -INT64_MAX <= value <= INT64_MAX:
+            return int(value)
+        raise UpdateError(f"{path!r}: {value} does not fit in 64 bits, or its opposite does not")
     if base is Decimal:
         return _decimal(path, value)
     hint = (

@@ -293,6 +293,26 @@ def test_the_part_of_a_batch_that_is_put_off_keeps_its_turn(ordered: Leasing) ->
     assert ordered.run(later).done == 1
 
 
+def test_the_parts_of_a_batch_that_is_cut_have_its_turn(ordered: Leasing) -> None:
+    """MongoDB refuses it as a whole; nobody slips in between its halves, or waits for it."""
+
+    def refuse(step: Step) -> None:
+        if step is Step.WRITTEN:
+            raise RuntimeError("MongoDB refuses")
+
+    events = [fact(f"e{n}", n, type="line.came") for n in range(3)]
+    ordered.submit(*events[:2])
+    ordered.submit(events[2])
+    both, later = ordered.waiting
+    ordered.waiting.clear()
+    first, second = ordered.run(both, executor=ordered.worker("w", refuse)).following
+    assert (first.events, second.events) == ((events[0].key,), (events[1].key,))
+    assert ordered.run(later).done == 0
+    assert ordered.run(second).done == 0
+    assert [ordered.run(batch).done for batch in (first, second, later)] == [1, 1, 1]
+    assert ordered.document("lines", "acme:T1")["seen"] == ["e0", "e1", "e2"]
+
+
 def test_small_ordered_batches_run_together_in_their_order(ordered: Leasing) -> None:
     """All of them are ours, so none waits for another."""
     for n in range(3):

@@ -149,6 +149,20 @@ def test_places_can_be_handed_on(locks: Locks, redis_server: Redis) -> None:
     assert line(redis_server, "a") == ["t1-part", "t2", "t3"]
 
 
+def test_a_ticket_can_be_followed_by_another(locks: Locks, redis_server: Redis) -> None:
+    """The second part of a batch that is cut comes before those that stood behind it."""
+    locks.enlist({"t1": ["a", "b"], "t2": ["a", "b"], "t3": ["a"]})
+    locks.follow("t1", "t1-part", ["a", "c"])
+    assert lines(redis_server, "a", "b", "c") == [
+        ["t1", "t1-part", "t2", "t3"],
+        ["t1", "t2"],
+        ["t1-part"],
+    ]
+    locks.follow("t2", "t1", ["a"])
+    locks.follow("t1", "t3", ["a"])
+    assert line(redis_server, "a") == ["t1", "t3", "t1-part", "t2"]
+
+
 def test_of_two_places_the_better_one_stays(locks: Locks, redis_server: Redis) -> None:
     """Whether it was the giver's or the taker's."""
     locks.enlist({"t1": ["a"], "t2": ["a", "b"], "t3": ["b"], "t4": ["a", "b"]})

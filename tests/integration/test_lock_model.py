@@ -134,6 +134,18 @@ class LocksAgainstModel(RuleBasedStateMachine):
             elif other not in line:
                 line.append(other)
 
+    @rule(ticket=tickets, other=tickets, wanted=st.lists(keys, max_size=4, unique=True))
+    def follow(self, ticket: str, other: str, wanted: list[str]) -> None:
+        """Right behind it, or where it is if that is before; at the end where there is none."""
+        self.locks.follow(ticket, other, wanted)
+        for key in wanted:
+            line = self.lines.setdefault(key, [])
+            if ticket in line and other not in line[: line.index(ticket) + 1]:
+                self.lines[key] = [one for one in line if one != other]
+                self.lines[key].insert(self.lines[key].index(ticket) + 1, other)
+            elif other not in line:
+                line.append(other)
+
     @invariant()
     def redis_holds_what_the_model_holds(self) -> None:
         """Holders, lines in order, and an end for each."""
