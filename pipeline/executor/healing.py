@@ -29,7 +29,7 @@ from pipeline.executor.correcting import Corrections, Move
 from pipeline.executor.deriving import NOTHING, Contribution, contribution
 from pipeline.executor.failing import failure
 from pipeline.executor.outcome import Failure
-from pipeline.executor.plan import Contested, Result, Run
+from pipeline.executor.plan import MILLISECOND, Contested, Result, Run
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, LedgerRow, LedgerState, Records
@@ -192,6 +192,8 @@ class Healer:
         self, follower: Observer | Effect, case: Case, stood: LedgerRow | None
     ) -> bool:
         """Whether there is, or may come, an effect that must not be."""
+        if stood is not None and stood.state is LedgerState.WAITING:
+            return True  # its run may have begun when what it follows had an effect
         if stood is not None or case.gone is LedgerState.VOIDED:
             return stood is None or stood.state is not case.gone
         # Its batch exists only if what it follows had an effect once.
@@ -215,8 +217,11 @@ class Healer:
     def _without_effect(
         self, follower: Observer | Effect, case: Case, stood: LedgerRow | None
     ) -> LedgerRow:
-        row = stood or self._run.row(follower, case.record, Result(case.gone))
-        return row.withdrawn(case.gone)
+        if stood is None:
+            return self._run.row(follower, case.record, Result(case.gone))
+        # MongoDB does not write what is there already, and so would not see that two conflict.
+        written_at = max(self._run.write_at, stood.write_at + MILLISECOND)
+        return stood.withdrawn(case.gone)._replace(write_at=written_at)
 
     def _relieve(self, follower: Observer | Effect, stood: LedgerRow | None) -> None:
         """Let the batch of a dead letter that is none any more be run."""

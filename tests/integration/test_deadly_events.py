@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 from pipeline.declarations import Lane
 from pipeline.event import Event
 from pipeline.executor import Executor
+from pipeline.executor.rescue import rescue
 from pipeline.executor.steps import Hooks
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report
 from pipeline.reporting import report
@@ -194,3 +195,27 @@ def test_a_deadly_event_set_aside_is_a_failed_job_and_can_be_requeued(
     failed.requeue(job_id)
     mortal.live()
     assert set(mortal.states(event).values()) == {"done"}
+
+
+def test_setting_an_event_aside_leaves_alone_what_a_heal_has_done(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """Put back to work, it would be counted twice."""
+    broken.clear()
+    harness = Harness(mongo, database.name)
+    later = fact("e2", 2, owner="ann", points=5)
+    harness.submit(later)
+    harness.run(harness.waiting.popleft())
+    (observers,) = harness.waiting
+    harness.waiting.clear()
+    alone = Batch.of("owners.count", [later.key], observers.lane, deaths=1)
+    now = harness.clock.now()
+    harness.store.records.batches.add([alone], created_at=now, due_at=now)
+    harness.process(fact("e1", 1, owner="bob", points=1))
+    assert harness.states(later)["owners.count"] == "done"
+    outcome = rescue(
+        harness.store, harness.registry, harness.clock, harness.settings, alone.id, None
+    )
+    assert outcome.failures == []
+    assert harness.states(later)["owners.count"] == "done"
+    assert alone.id not in harness.store.records.batches.pending([alone.id])

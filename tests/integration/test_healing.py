@@ -190,3 +190,45 @@ def test_an_extreme_goes_back_where_the_same_event_says_less(harness: Harness) -
     harness.process(fact("e2", 2, add=-3))
     ann = harness.document("owner_totals", "acme:ann")
     assert (ann["least"], ann["most"]) == (2, 12)
+
+
+@observer("closed.sum", after=apply_ticket, table="closed_sums", key="{tenant}")
+def sum_closed(change: Change[Ticket], event: Event) -> Update | None:
+    """Points of those that are closed."""
+    return inc(points=change.after.points) if event.payload.get("closes") else None
+
+
+def test_a_sum_whose_correction_is_no_one_amount_keeps_what_others_added(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """From a huge number below zero to one above: the old one goes, the new one comes later."""
+    harness = Harness(mongo, database.name, handlers=(apply_ticket, sum_closed))
+    huge = 6 * 10**18
+    other = fact("o", 1, entity_id="T2", points=5, closes=True)
+    closing = fact("e3", 3, closes=True)
+    harness.process(other, fact("e1", 1, points=-huge), closing)
+    assert harness.document("closed_sums", "acme")["points"] == 5 - huge
+    harness.process(fact("e2", 2, points=huge))
+    assert harness.states(closing)["closed.sum"] == "retrying"
+    assert harness.document("closed_sums", "acme")["points"] == 5
+    harness.retry()
+    assert harness.states(closing)["closed.sum"] == "done"
+    assert harness.document("closed_sums", "acme")["points"] == 5 + huge
+
+
+def test_what_a_heal_has_done_is_not_written_over_by_finding_what_mongodb_refuses(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """Its own batch adds it a second time, which is too much; the first time stands."""
+    harness = Harness(mongo, database.name, handlers=(apply_ticket, count_stock))
+    later = fact("e2", 2, status="open", points=6 * 10**18)
+    harness.submit(later)
+    harness.run(harness.waiting.popleft())
+    waiting = list(harness.waiting)
+    harness.waiting.clear()
+    harness.process(fact("e1", 1, points=0))
+    assert harness.states(later)["stock.count"] == "done"
+    harness.waiting.extend(waiting)
+    harness.drain()
+    assert harness.states(later)["stock.count"] == "done"
+    assert harness.document("stock", "acme")["points"] == 6 * 10**18

@@ -137,6 +137,10 @@ def test_a_watch_outlives_documents_that_make_no_sense(
         database["lock_policies"].delete_one({"_id": "nonsense"})
         policies.change(APPLY_FOR_ACME, {"wait_ms": "often"}, NOW)
         until(lambda: watch.policy_for("appointments.apply", "acme").wait_ms == 2)
+        database["lock_policies"].update_one({"tenant": "acme"}, {"$set": {"values": 3}})
+        watch.look()
+        policies.change(APPLY, {"wait_ms": 3}, NOW)
+        until(lambda: watch.policy_for("appointments.apply", "acme").wait_ms == 3)
 
 
 def test_the_watchs_thread_ends_with_it(policies: LockPolicies) -> None:

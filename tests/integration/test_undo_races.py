@@ -101,3 +101,34 @@ def test_an_event_that_comes_again_while_a_late_one_is_healed_counts(
     person.drain()
     check(person, [*STORY, late])
     assert person.voided(STORY) == set()
+
+
+def test_what_waits_does_not_count_where_what_it_follows_falls_meanwhile(person: Person) -> None:
+    """Its row says `waiting` before and after, and still the two transactions meet."""
+    one, two = fact("e1", 1, status="open"), fact("e2", 2, needs="open", owner="ann")
+    person.process(one, two)
+    person.undo(two)
+    person.undoing.redo(two.key)
+    person.run(person.waiting.popleft())
+    (observers,) = person.waiting
+    person.waiting.clear()
+    planned: list[Step] = []
+
+    def passing(step: Step) -> None:
+        planned.extend([step] if step is Step.PLANNED else [])
+        if step is Step.PLANNED and len(planned) == 2:  # the first try has not looked
+            person.undo(one)
+
+    worker = Executor(
+        person.store,
+        person.registry,
+        person.clock,
+        person.settings,
+        worker="worker-2",
+        hooks=Hooks(passing),
+    )
+    person.run(observers, executor=worker)
+    assert len(planned) > 2
+    while person.retry():
+        pass
+    check(person, [one, two])

@@ -115,12 +115,12 @@ def test_a_policy_cannot_be_changed() -> None:
 
 def test_a_scope_that_cannot_be_understood_is_left_out_alone() -> None:
     """One edited by hand must not switch off the others."""
-    table = PolicyTable(
-        {APPLY_FOR_ACME: {"ttl_ms": "long"}, APPLY: {"ttl_ms": 20_000}}, LockPolicy()
-    )
+    spoilt: dict[Scope, Any] = {APPLY_FOR_ACME: {"ttl_ms": "long"}, Scope(None, "acme"): 3}
+    table = PolicyTable({**spoilt, APPLY: {"ttl_ms": 20_000}}, LockPolicy())
     assert table.policy_for("tickets.apply", "acme").ttl_ms == 20_000
-    assert list(table.refused) == [APPLY_FOR_ACME]
+    assert list(table.refused) == list(spoilt)
     assert "ttl_ms" in table.refused[APPLY_FOR_ACME]
+    assert "3 are no values" in table.refused[Scope(None, "acme")]
 
 
 def test_a_watch_keeps_what_it_has_while_the_policies_cannot_be_read() -> None:
