@@ -7,16 +7,16 @@ its fold asks for it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from pipeline.declarations import Fold
 from pipeline.folding import Kept
 from pipeline.store import EventRecord, Records
 from pipeline.temporal import Row, row_id
 
 FIRST: Final = 16
-"""Rows read at first, and for each document on top."""
+"""Rows read at first, shared by all documents, and those that each has on top."""
 PER_DOCUMENT: Final = 8
 GROWTH: Final = 4
 MOST_AT_ONCE: Final = 1024
@@ -27,46 +27,33 @@ class LaterRows:
 
     Args:
         tx: the transaction they are read in.
-        table: the temporal table.
+        action: whose documents they are.
         orders: by document key, the order from which on its rows are wanted.
 
     Attributes:
         records: by key, the events of all rows read so far.
     """
 
-    def __init__(self, tx: Records, table: str, orders: Mapping[str, str]) -> None:
+    def __init__(self, tx: Records, action: Fold, orders: Mapping[str, str]) -> None:
         self.records: dict[str, EventRecord] = {}
         self._tx = tx
-        self._history = tx.history(table)
-        self._places = {key: row_id(key, order) for key, order in orders.items()}
-        self._first: dict[str, list[Row]] = defaultdict(list)
-        self._cut_at: str | None = None
+        self._history = tx.history(action.history)
+        self._first: dict[str, list[Row]] = {}
+        self._asked = PER_DOCUMENT + FIRST // max(1, len(orders))
         if orders:
-            self._read_first(FIRST + PER_DOCUMENT * len(orders))
+            places = {key: row_id(key, order) for key, order in orders.items()}
+            self._first = self._history.heads(action.table, places, self._asked)
+            self._load([row for rows in self._first.values() for row in rows])
 
     def of(self, key: str) -> Iterator[Kept]:
         """The later rows of one document, in order."""
-        rows = self._first.pop(key, [])
+        rows, asked = self._first.pop(key, []), self._asked
         yield from self._kept(rows)
-        if self._cut_at is None or key not in self._places:
-            return
-        after = self._places[key] <= self._cut_at
-        place, size = self._cut_at if after else self._places[key], FIRST * GROWTH
-        while True:
-            rows = self._history.onward({key: place}, size, after=after)
+        while len(rows) == asked:
+            asked = min(asked * GROWTH, MOST_AT_ONCE)
+            rows = self._history.onward(key, rows[-1].id, asked)
             self._load(rows)
             yield from self._kept(rows)
-            if len(rows) < size:
-                return
-            place, after, size = rows[-1].id, True, min(size * GROWTH, MOST_AT_ONCE)
-
-    def _read_first(self, limit: int) -> None:
-        rows = self._history.onward(self._places, limit, after=False)
-        for row in rows:
-            self._first[row.key].append(row)
-        if len(rows) == limit:
-            self._cut_at = rows[-1].id
-        self._load(rows)
 
     def _load(self, rows: Sequence[Row]) -> None:
         if rows:

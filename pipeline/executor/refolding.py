@@ -52,7 +52,7 @@ def plan_fold(
     arrivals = sort_out(action, came, documents, holds)
     by_key = {key: sorted(events, key=_order) for key, events in arrivals.by_key.items() if events}
     standings = {key: standing_of(document) for key, document in documents.items()}
-    later = LaterRows(tx, action.history, _late(by_key, standings))
+    later = LaterRows(tx, action, _late(by_key, standings))
     plan = _FoldPlan(registry, action, documents, later.records, settings, arrivals)
     for key, events in by_key.items():
         past = Past(standings.get(key), later.of(key))

@@ -54,23 +54,50 @@ class History:
         last = next(iter(found.sort("_id", DESCENDING).limit(1)), None)
         return None if last is None else last["state"]
 
-    def onward(self, places: Mapping[str, str], limit: int, *, after: bool) -> list[Row]:
-        """For each document key, its rows from the given row id on, or after it.
+    def heads(self, table: str, places: Mapping[str, str], limit: int) -> dict[str, list[Row]]:
+        """For each document, so many of its rows from a given one on, in order; one round trip.
 
-        In the order of their ids, so that where the limit cuts, all rows up to the last one's
-        id have been read, of whichever document.
+        Args:
+            table: where the documents are; what is not there has no rows.
+            places: by document key, the id of the row to begin with.
+            limit: most rows of each.
         """
-        ranges = [
-            {"_id": {"$gt" if after else "$gte": place, "$lt": f"{key}}}"}, "key": key}
-            for key, place in places.items()
+        found: dict[str, list[Row]] = {key: [] for key in places}
+        keys, ids = list(places), list(places.values())
+        # A command for all ranges together would read the first document's rows to their end
+        # before those of the second.
+        place = {
+            "$arrayElemAt": [{"$literal": ids}, {"$indexOfArray": [{"$literal": keys}, "$_id"]}]
+        }
+        ranged = [{"$gte": ["$_id", "$$place"]}, {"$lt": ["$_id", "$$end"]}]
+        of_one: list[dict[str, Any]] = [
+            {"$match": {"$expr": {"$and": [*ranged, {"$eq": ["$key", "$$key"]}]}}},
+            *_first(limit),
         ]
-        found = self._rows.find(
-            ranges[0] if len(ranges) == 1 else {"$or": ranges},
-            {"_sync": 0},
-            session=self._session,
-            batch_size=ROUND_TRIP,
-        )
-        return [_row(doc) for doc in found.sort("_id", ASCENDING).limit(limit)]
+        joined = {
+            "from": self._rows.name,
+            "let": {"place": place, "end": {"$concat": ["$_id", "}"]}, "key": "$_id"},
+            "pipeline": of_one,
+            "as": "row",
+        }
+        stages: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": keys}}},
+            {"$project": {"_id": 1}},
+            {"$lookup": joined},
+            {"$unwind": "$row"},
+            {"$replaceRoot": {"newRoot": "$row"}},
+        ]
+        documents = self._rows.database[table]
+        for row in documents.aggregate(stages, session=self._session, batchSize=ROUND_TRIP):
+            found[row["key"]].append(_row(row))
+        return found
+
+    def onward(self, key: str, after: str, limit: int) -> list[Row]:
+        """So many rows of a document after the row of this id, in order."""
+        ranged = {"_id": {"$gt": after, "$lt": f"{key}}}"}, "key": key}
+        stages = [{"$match": ranged}, *_first(limit)]
+        cursor = self._rows.aggregate(stages, session=self._session, batchSize=ROUND_TRIP)
+        return [_row(doc) for doc in cursor]
 
     def documents(self, keys: Collection[str]) -> dict[str, list[Document]]:
         """All rows of these documents just as they are stored, by document key, in order."""
@@ -190,6 +217,10 @@ def document_of(row: Row, stamp: Document) -> Document:
         "changed": row.changed,
         "_sync": {"event_at": row.valid_from, **stamp},
     }
+
+
+def _first(limit: int) -> list[dict[str, Any]]:
+    return [{"$sort": {"_id": ASCENDING}}, {"$limit": limit}, {"$unset": "_sync"}]
 
 
 def _row(doc: Document) -> Row:

@@ -107,7 +107,7 @@ class TakingBack:
         documents = table.get([key])
         if key not in documents:
             raise _gone(f"{action.table}[{key}]", event)
-        later = LaterRows(tx, action.history, {key: event.order})
+        later = LaterRows(tx, action, {key: event.order})
         past = Past(standing_of(documents[key]), later.of(key))
         folded = fold(action, key, past, (), {event.key})
         if not folded.removed:

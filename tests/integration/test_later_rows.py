@@ -8,6 +8,7 @@ from pipeline.executor import later
 from pipeline.executor.later import LaterRows
 from tests.facts import fact
 from tests.integration.harness import Harness
+from tests.integration.sample_handlers import apply_ticket
 
 # The rows of the second and third lie among those of the first, by their ids.
 ENTITIES = ("T", "T|2024-05-01T12:03", "T|2024-05-01T12:07", "T2", "S")
@@ -22,7 +23,7 @@ def long(harness: Harness) -> Harness:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("first", "per_document"), [(1, 0), (3, 1), (16, 8), (500, 0)])
+@pytest.mark.parametrize(("first", "per_document"), [(0, 1), (3, 2), (16, 8), (500, 1)])
 def test_read_in_parts_they_are_those_that_are_there(
     long: Harness, monkeypatch: pytest.MonkeyPatch, seed: int, first: int, per_document: int
 ) -> None:
@@ -36,7 +37,7 @@ def test_read_in_parts_they_are_those_that_are_there(
         f"acme:{entity}": fact(f"{entity}-{n}", n, entity_id=entity).order
         for entity, n in starts.items()
     }
-    rows = LaterRows(long.store.records, "tickets_changes", orders)
+    rows = LaterRows(long.store.records, apply_ticket, orders)
     for entity, start in starts.items():
         kept = list(rows.of(f"acme:{entity}"))
         expected = [f"{entity}-{n}@acme/desk" for n in range(start, LONG)]
@@ -48,7 +49,7 @@ def test_read_in_parts_they_are_those_that_are_there(
 def test_what_is_not_asked_for_is_not_read(long: Harness) -> None:
     """A document that has no later rows has none, and the others are read in part."""
     orders = {f"acme:{entity}": fact("0").order for entity in ENTITIES}
-    rows = LaterRows(long.store.records, "tickets_changes", orders)
+    rows = LaterRows(long.store.records, apply_ticket, orders)
     assert list(rows.of("acme:unknown")) == []
     assert 0 < len(rows.records) < LONG * len(ENTITIES)
-    assert list(LaterRows(long.store.records, "tickets_changes", {}).of("acme:T")) == []
+    assert list(LaterRows(long.store.records, apply_ticket, {}).of("acme:T")) == []
