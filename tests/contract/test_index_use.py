@@ -210,9 +210,9 @@ def test_undoing_and_what_would_be_different_scan_nothing(
 
 
 def reads_of_rows(watched: Harness, done: int) -> list[int]:
-    """How many documents each command looked at that reads temporal rows, since then."""
+    """How many documents each command looked at or returned that reads temporal rows."""
     return [
-        operation["docsExamined"]
+        max(operation["docsExamined"], operation["nreturned"])
         for operation in operations(watched)[done:]
         if "docsExamined" in operation
         and {"find", "aggregate"} & operation["command"].keys()
