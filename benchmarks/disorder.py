@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -100,22 +100,25 @@ def main(
     ] = None,
 ) -> None:
     """Send real events in total disorder, and compare every table with a sequential run."""
+
+    def told(found: Sequence[Figures]) -> None:
+        if json_file is not None:
+            json_file.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
+        _show(found[-1:])
+
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     logs.configure("warning", process=process_name("disorder"))
     try:
         with explained():
             named = set(data or [Data.ALL])
             chosen = [one for one in SOURCES if named & {Data.ALL, one.name}]
-            found = _run_all(chosen, events, workers, seed)
+            found = _run_all(chosen, events, workers, seed, told)
     except (PlaceTakenError, SourceMissingError, StalledError) as error:
         sys.stderr.write(f"disorder: {error}\n")
         raise typer.Exit(1 if isinstance(error, StalledError) else 2) from None
     except KeyboardInterrupt:
         out.print("ended; all processes are stopped", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
-    if json_file is not None:
-        json_file.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
-    _show(found)
     if any(one.differences or one.ledger for one in found):
         raise typer.Exit(1)
 
@@ -125,8 +128,13 @@ def _interrupt() -> NoReturn:
 
 
 def _run_all(
-    sources: Sequence[Source], wanted: int | None, workers: int, seed: int
+    sources: Sequence[Source],
+    wanted: int | None,
+    workers: int,
+    seed: int,
+    told: Callable[[Sequence[Figures]], None],
 ) -> list[Figures]:
+    """Run one after the other; what is known by then is told after each, and kept if we end."""
     for source in sources:
         source.lines(1)  # what is missing is told before anything is started
     settings = Settings()
@@ -139,6 +147,7 @@ def _run_all(
         for source in sources:
             of_source = settings.model_copy(update={"handlers": [source.handlers]})
             found.append(_run(Bench(of_source, where), source, wanted, seed))
+            told(found)
     return found
 
 
