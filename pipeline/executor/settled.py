@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.declarations import Effect, Handler, Observer
 from pipeline.holding import Held
-from pipeline.store import LedgerState, Records
+from pipeline.store import LedgerRow, LedgerState, Records
 from pipeline.store.ledger import FINAL, WITH_EFFECT, row_id
 
 Pairs = AbstractSet[tuple[str, str]]
@@ -20,10 +20,12 @@ class Looked:
     """What stands in the ledger.
 
     Attributes:
+        rows: by id, the rows that are there.
         settled: pairs for which nothing is to be done: done for good, or not yet their turn.
         held: by event key, how events were held back that are not settled.
     """
 
+    rows: Mapping[str, LedgerRow] = field(default_factory=dict)
     settled: Pairs = frozenset()
     held: Mapping[str, Held] = field(default_factory=dict)
 
@@ -34,7 +36,8 @@ def look(tx: Records, handlers: Sequence[Handler], events: Sequence[str]) -> Loo
     Where a row waits, its turn comes when what the handler follows has an effect: then there
     is a batch of it, and the row is no obstacle. So it is with an effect that has begun.
     """
-    rows = tx.ledger.rows([row_id(e, h.name) for h in handlers for e in events]).values()
+    found = tx.ledger.rows([row_id(e, h.name) for h in handlers for e in events])
+    rows = found.values()
     settled = {(row.handler, row.event) for row in rows if row.state in FINAL}
     above = {h.name: h.after.name for h in handlers if isinstance(h, Observer | Effect)}
     waiting = {
@@ -50,6 +53,7 @@ def look(tx: Records, handlers: Sequence[Handler], events: Sequence[str]) -> Loo
             if leader not in leading or leading[leader].state not in WITH_EFFECT
         }
     return Looked(
+        found,
         settled,
         {row.event: row.held for row in rows if row.held is not None and row.state not in FINAL},
     )

@@ -40,7 +40,7 @@ def apply_order(state: Order | None, event: Event) -> Order:
 @effect("orders.mail", after=apply_order, max_attempts=3)
 def mail(change: Change[Order], event: Event, key: str) -> bool:
     """Tell when an order is shipped."""
-    if not change.entered("status", "shipped"):
+    if not change.entered("status", event.payload.get("mailed_as", "shipped")):
         return False
     sent.append((event.event_id, key, len(sent)))
     fault = faults.pop(0) if faults else None
@@ -79,6 +79,14 @@ def test_where_there_is_nothing_to_do_the_effect_is_skipped(shop: Harness) -> No
     shop.process(event)
     assert sent == []
     assert shop.states(event)["orders.mail"] == "skipped"
+
+
+def test_an_effect_can_read_the_payload_of_its_event(shop: Harness) -> None:
+    """Which is read when it is asked for, after the transaction that began it."""
+    event = shipped(status="gone", mailed_as="gone")
+    shop.process(event)
+    assert [who for who, *_ in sent] == ["e1"]
+    assert shop.states(event)["orders.mail"] == "done"
 
 
 def test_an_effect_waits_in_its_own_lane(shop: Harness) -> None:

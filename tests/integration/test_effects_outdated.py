@@ -44,11 +44,11 @@ def apply_order(state: Order | None, event: Event) -> Order:
 @effect("orders.mail", after=apply_order, max_attempts=3)
 def mail(change: Change[Order], event: Event, _key: str) -> bool:
     """Tell of every new status, with the price."""
+    if meanwhile:
+        meanwhile.pop()()
     if change.before is not None and change.before.status == change.after.status:
         return False
     sent.append((event.event_id, change.before and change.before.status, change.after.status))
-    if meanwhile:
-        meanwhile.pop()()
     if faults:
         raise faults.pop(0)
     return True
@@ -191,6 +191,63 @@ def test_what_changes_while_an_effect_is_done_outdates_it(shop: Person) -> None:
     shop.drain()
     assert shop.states(SHIPPED)["orders.mail"] == "done"
     assert [row.event for row in outdated(shop)] == [SHIPPED.key]
+
+
+def test_what_changes_while_there_is_nothing_to_do_is_looked_at_again(shop: Person) -> None:
+    """For the change as it was there was nothing; now there is."""
+    same = order("e3", 3, status="paid")
+
+    def come_late() -> None:
+        shop.submit(LATE)
+        shop.run(shop.waiting.pop())
+
+    shop.process(PAID)
+    sent.clear()
+    shop.submit(same)
+    shop.run(shop.waiting.popleft())
+    meanwhile.append(come_late)
+    shop.drain()
+    assert sorted(sent) == [("e2", "paid", "packed"), ("e3", "packed", "paid")]
+    assert shop.states(same)["orders.mail"] == "done"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_effect_whose_event_is_undone_meanwhile_is_not_tried_again(
+    shop: Person, *, fails: bool
+) -> None:
+    """Whether it fails or has nothing to do; and it is done when the event comes again."""
+    event = SHIPPED if fails else order("e3", 3, status="paid")
+    shop.process(PAID)
+    sent.clear()
+    shop.submit(event)
+    shop.run(shop.waiting.popleft())
+    meanwhile.append(lambda: shop.undo(event) and None)
+    faults.extend([ConnectionResetError()] if fails else [])
+    shop.drain()
+    assert shop.states(event)["orders.mail"] == "voided"
+    assert not shop.retry()
+    assert shop.store.records.batches.idle()
+    sent.clear()
+    shop.redo(event)
+    assert shop.states(event)["orders.mail"] == ("done" if fails else "skipped")
+    assert len(sent) == fails
+
+
+def test_a_batch_of_effects_that_another_worker_settles_meanwhile_is_left_alone(
+    shop: Person,
+) -> None:
+    """Both do it, under one key; neither waits for the other, nor writes over what it noted."""
+    shop.submit(PAID)
+    shop.run(shop.waiting.popleft())
+    (batch,) = shop.waiting
+    shop.waiting.clear()
+    meanwhile.append(lambda: shop.executor_of("worker-2").run([batch]) and None)
+    faults.append(ConnectionResetError())  # of the other, who comes first
+    outcome = shop.run(batch)
+    assert outcome.done == 1
+    assert shop.states(PAID)["orders.mail"] == "done"
+    assert not shop.retry()
+    assert [who for who, *_ in sent] == ["e1", "e1"]
 
 
 def test_an_effect_of_an_event_that_falls_is_outdated(shop: Person) -> None:
