@@ -1,0 +1,1 @@
+"""Predicting throughput, latency and reliability at loads and worker counts not measured."""
