@@ -1,0 +1,139 @@
+"""Predictions held against runs that the model has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.estimate import Estimate
+from benchmarks.prediction.conditions import (
+    Conditions,
+    UnfitRunsError,
+    by_conditions,
+    kept_up,
+    middle,
+)
+from benchmarks.prediction.model import Model
+from benchmarks.results import Load, Run
+
+BARS: Final = {"events a second": 15.0, "p50, ms": 30.0, "p99, ms": 30.0}
+"""How far off a prediction may be, in percent."""
+EVERY: Final = 3
+
+
+class Check(BaseModel):
+    """One figure of one variant.
+
+    Attributes:
+        conditions: in words.
+        figure: its name.
+        predicted: with its interval.
+        measured: the median of the repeats.
+        runs: so many repeats.
+        error_percent: of the prediction to what was measured.
+        bar_percent: how far off it may be.
+        within_bar: whether it is not.
+        within_interval: whether the measured figure is in the interval.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conditions: str
+    figure: str
+    predicted: Estimate
+    measured: float
+    runs: int
+    error_percent: float
+    bar_percent: float
+    within_bar: bool
+    within_interval: bool
+
+    def __str__(self) -> str:
+        verdict = "within" if self.within_bar else "NOT within"
+        return (
+            f"{self.conditions}: {self.figure} predicted {self.predicted}, "
+            f"measured {self.measured:,.4g}: {self.error_percent:+.1f} %, "
+            f"{verdict} {self.bar_percent:g} %"
+        )
+
+
+def hold_out(runs: Sequence[Run], *, beyond: bool = False) -> tuple[list[Run], list[Run]]:
+    """Runs to fit to, and runs to check against.
+
+    Whole variants are held out: the repeats of one are alike, so a model that has seen one of them
+    has seen all. In the order of workers and rates every third variant of a load is held out,
+    never the first or the last, so that nothing is predicted beyond what was measured.
+
+    Args:
+        runs: all.
+        beyond: hold out the last variant of each load instead: the most workers, and their highest
+            rate.
+    """
+    fitted: list[Run] = []
+    held: list[Run] = []
+    groups = by_conditions(runs)
+    for load in Load:
+        variants = [found for one, found in groups.items() if one.load is load]
+        last = len(variants) - 1
+        for number, found in enumerate(variants):
+            between = 0 < number < last
+            out = 0 < number == last if beyond else between and number % EVERY == 1
+            (held if out else fitted).extend(found)
+    return fitted, held
+
+
+def check(model: Model, held_out: Sequence[Run]) -> list[Check]:
+    """Predict each variant of these runs, and compare with what was measured.
+
+    That a load which is kept up with has the throughput that is offered is no prediction, so it is
+    checked only where the model or the runs say that it was too much.
+
+    Raises:
+        UnfitRunsError: the runs are not of the model's subject.
+    """
+    others = sorted({run.subject for run in held_out} - {model.subject})
+    if others:
+        raise UnfitRunsError(f"a model of {model.subject} tells nothing of {', '.join(others)}")
+    found = []
+    for one, runs in by_conditions(run for run in held_out if run.sent and run.seconds).items():
+        found += _checked(model, one, runs)
+    return found
+
+
+def _checked(model: Model, one: Conditions, runs: Sequence[Run]) -> list[Check]:
+    predicted = model.predict(
+        workers=one.workers,
+        per_second=one.per_second,
+        events=round(middle(run.sent for run in runs)) if one.load is Load.BULK else None,
+        hot_share=one.hot_share,
+        failure_rate=one.failure_rate,
+        attempts=one.attempts,
+    )
+    found = []
+    if not (predicted.keeps_up and all(map(kept_up, runs))):
+        rate = middle(run.per_second for run in runs)
+        found.append(_check(one, "events a second", predicted.throughput, rate, len(runs)))
+    timed = [run.latency.end_to_end for run in runs if run.latency and kept_up(run)]
+    if timed and predicted.p50_ms and predicted.p99_ms:
+        p50, p99 = middle(x.p50 for x in timed), middle(x.p99 for x in timed)
+        found.append(_check(one, "p50, ms", predicted.p50_ms, p50, len(timed)))
+        found.append(_check(one, "p99, ms", predicted.p99_ms, p99, len(timed)))
+    return found
+
+
+def _check(one: Conditions, figure: str, predicted: Estimate, measured: float, runs: int) -> Check:
+    error = 100 * (predicted.value / measured - 1) if measured else float(predicted.value > 0) * 100
+    bar = BARS[figure]
+    return Check(
+        conditions=str(one),
+        figure=figure,
+        predicted=predicted,
+        measured=measured,
+        runs=runs,
+        error_percent=error,
+        bar_percent=bar,
+        within_bar=abs(error) <= bar,
+        within_interval=predicted.holds(measured),
+    )
