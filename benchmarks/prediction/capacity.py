@@ -34,12 +34,14 @@ class Mix(NamedTuple):
         hot_share: the share of events on the hottest id.
         failure_rate: the probability that an attempt fails.
         attempts: most attempts at an event.
+        pace: how fast the work is, to that of the law.
     """
 
     load: Load = Load.BULK
     hot_share: float = 0.0
     failure_rate: float = 0.0
     attempts: int = 1
+    pace: float = 1.0
 
     @property
     def inflation(self) -> float:
@@ -88,7 +90,7 @@ class Capacity(BaseModel):
             limits.append(self.queue.service.capacity(workers))
         if mix.hot_share:
             limits.append((self.hot.rate or self.usl.at(1)) / max(mix.hot_share, LEAST_SHARE))
-        return min(limits) / mix.inflation
+        return min(limits) * mix.pace / mix.inflation
 
     def drawn(self, workers: int, mix: Mix) -> Floats:
         """The same by each of the other laws that fit as well."""
@@ -100,7 +102,7 @@ class Capacity(BaseModel):
             luck = self.usl.drawn(1)
             hot = luck if self.hot.rate is None else luck * (self.hot.rate / self.usl.at(1))
             limit = np.minimum(limit, hot / max(mix.hot_share, LEAST_SHARE))
-        return np.asarray(limit / mix.inflation)
+        return np.asarray(limit * (mix.pace / mix.inflation))
 
     def workers_needed(self, per_second: float, mix: Mix) -> Estimate | None:
         """The fewest workers that do so many events a second; None if no number of them does."""
@@ -121,7 +123,7 @@ def hot_rate(usl: Usl, measured: list[tuple[int, float, float]]) -> HotRate:
 
     Args:
         usl: the law, of runs without one.
-        measured: workers, share of events on the id, events a second.
+        measured: workers, share of events on the id, events a second at the law's pace.
     """
     if not measured:
         return HotRate()

@@ -73,9 +73,10 @@ def hold_out(runs: Sequence[Run], *, beyond: bool = False) -> tuple[list[Run], l
     """
     fitted: list[Run] = []
     held: list[Run] = []
-    groups = by_conditions(runs)
-    for load in Load:
-        variants = [found for one, found in groups.items() if one.load is load]
+    series: dict[tuple[str, Load], list[list[Run]]] = {}
+    for one, found in by_conditions(runs).items():
+        series.setdefault((one.work, one.load), []).append(found)
+    for variants in series.values():
         last = len(variants) - 1
         for number, found in enumerate(variants):
             between = 0 < number < last
@@ -110,6 +111,7 @@ def _checked(model: Model, one: Conditions, runs: Sequence[Run]) -> list[Check]:
         hot_share=one.hot_share,
         failure_rate=one.failure_rate,
         attempts=one.attempts,
+        work=one.work,
     )
     found = []
     if not (predicted.keeps_up and all(map(kept_up, runs))):

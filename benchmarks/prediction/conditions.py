@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks.results import Load, Run, Value
+from benchmarks.results import PIPELINE, Load, Run, Value
 from pipeline.settings import Settings
 
 HOT: Final = "hot_share"
@@ -20,6 +20,10 @@ UNDERSTOOD: Final = frozenset(
     {"workers", "per_second", "rate", "offered_per_second", "events", "max_attempts"}
     | {HOT, FAILURES, ATTEMPTS}
 )
+MAIN: Final = "main"
+SAME_WORK: Final = frozenset({"throughput", "workers", "rates", "soak"})
+"""Scenarios that send the same events to the same handlers; of others nothing is known."""
+WITH_HOT_ID: Final = "hot-id"
 KEPT_UP: Final = 0.9
 LEFT_OVER: Final = 0.1
 
@@ -32,6 +36,7 @@ class Conditions(NamedTuple):
     """What the runs of one variant have in common.
 
     Attributes:
+        work: the scenario, or `MAIN` for those that do the same work.
         load: how events were sent.
         workers: worker processes.
         per_second: of an open load, the rate offered.
@@ -41,6 +46,7 @@ class Conditions(NamedTuple):
         others: what else the variant and the settings say.
     """
 
+    work: str
     load: Load
     workers: int
     per_second: float | None
@@ -49,8 +55,14 @@ class Conditions(NamedTuple):
     attempts: int
     others: tuple[tuple[str, Value], ...]
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is the bare work, with neither a hot id nor failures."""
+        return not self.hot_share and not self.failure_rate
+
     def __str__(self) -> str:
-        words = [f"{self.workers} workers"]
+        words = [] if self.work == MAIN else [self.work]
+        words.append("1 worker" if self.workers == 1 else f"{self.workers} workers")
         if self.per_second is not None:
             words.append(f"{self.per_second:g} events/s")
         if self.hot_share:
@@ -69,6 +81,7 @@ def conditions_of(run: Run) -> Conditions:
     said = run.settings | run.variant
     try:
         return Conditions(
+            work=MAIN if run.scenario in SAME_WORK else run.scenario,
             load=run.load,
             workers=run.workers,
             per_second=run.offered_per_second if run.load is Load.OPEN else None,
@@ -102,19 +115,35 @@ def one_kind_of_work(runs: Sequence[Run]) -> None:
     subjects = sorted({run.subject for run in runs})
     if len(subjects) > 1:
         raise UnfitRunsError(f"fit the runs of {', '.join(subjects)} apart from each other")
+    groups = by_conditions(runs)
+    besides = besides_of(groups)
     for load in Load:
-        named = sorted({run.scenario for run in runs if run.load is load and _plain(run)})
-        if len(named) > 1:
+        main = {one for one in groups if one.load is load and one.work not in besides}
+        if len(works := sorted({one.work for one in main})) > 1:
             raise UnfitRunsError(
-                f"{', '.join(named)} are different work; fit one {load} scenario at a time"
+                f"{', '.join(works)} are different work; fit one scenario at a time"
             )
-        others = {one.others for one in by_conditions(run for run in runs if run.load is load)}
+    for work in {one.work for one in groups}:
+        others = {one.others for one in groups if one.work == work}
         if len(others) > 1:
             keys = sorted({key for found in others for key, _ in found})
             raise UnfitRunsError(
                 f"the runs differ in {', '.join(keys)}, of which no law tells; "
                 "fit those of one value at a time"
             )
+
+
+def besides_of(conditions: Iterable[Conditions]) -> set[str]:
+    """Work that is about a hot id or failures, and has to be seen in relation to the main work."""
+    found = set(conditions)
+    works = {one.work for one in found if not one.plain} - {MAIN}
+    return works if any(one.work not in works and one.load is Load.BULK for one in found) else set()
+
+
+def to_fit(runs: Iterable[Run], subject: str = PIPELINE) -> list[Run]:
+    """Of all the runs of a result, those that a model can be fitted to."""
+    fitting = SAME_WORK | {WITH_HOT_ID}
+    return [run for run in runs if run.subject == subject and run.scenario in fitting]
 
 
 def kept_up(run: Run) -> bool:
@@ -130,12 +159,6 @@ def middle(values: Iterable[float]) -> float:
     return float(median(values))
 
 
-def _plain(run: Run) -> bool:
-    """Whether it is the bare work, with neither a hot id nor failures."""
-    one = conditions_of(run)
-    return not one.hot_share and not one.failure_rate
-
-
-def _rank(one: Conditions) -> tuple[str, int, float, float, float, str]:
+def _rank(one: Conditions) -> tuple[str, str, int, float, float, float, str]:
     rate = one.per_second or 0.0
-    return (one.load, one.workers, rate, one.hot_share, one.failure_rate, str(one.others))
+    return (one.load, one.work, one.workers, rate, one.hot_share, one.failure_rate, str(one.others))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,9 +14,11 @@ from benchmarks.prediction.calibration import Full, Offered, Seen, fit_queue
 from benchmarks.prediction.capacity import Capacity, Mix, hot_rate
 from benchmarks.prediction.conditions import (
     KEPT_UP,
+    MAIN,
     MAX_ATTEMPTS,
     Conditions,
     UnfitRunsError,
+    besides_of,
     by_conditions,
     kept_up,
     middle,
@@ -25,7 +27,7 @@ from benchmarks.prediction.conditions import (
 from benchmarks.prediction.queueing import JOBS, ROOM, Arrivals
 from benchmarks.prediction.reliability import FailureRate, dead_letters, miss_probability
 from benchmarks.prediction.retrying import tails_of_work
-from benchmarks.prediction.usl import fit_usl
+from benchmarks.prediction.usl import Usl, fit_usl
 from benchmarks.results import Load, Run
 
 SEED: Final = 1961
@@ -70,6 +72,8 @@ class Model(BaseModel):
         subject: whose runs they were.
         capacity: what can go through.
         rates: of the open loads that latency was fitted to, the lowest and the highest.
+        paces: of scenarios with a hot id or failures that do other work: how fast it goes
+            without either, to the main work.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +81,7 @@ class Model(BaseModel):
     subject: str
     capacity: Capacity
     rates: tuple[float, float] | None = None
+    paces: dict[str, float] = {}
 
     def predict(  # noqa: PLR0913 - what may be asked
         self,
@@ -89,6 +94,7 @@ class Model(BaseModel):
         attempts: int = MAX_ATTEMPTS,
         deadline: float | None = None,
         kind: Arrivals = Arrivals.TIMED,
+        work: str = MAIN,
     ) -> Prediction:
         """What to expect under these conditions.
 
@@ -101,6 +107,7 @@ class Model(BaseModel):
             attempts: most attempts at an event.
             deadline: seconds until the backlog has to be drained.
             kind: how single events come.
+            work: one of `paces`, to predict its throughput instead of that of the main work.
 
         Raises:
             ValueError: one of these is out of its range.
@@ -108,7 +115,7 @@ class Model(BaseModel):
         _check(workers, per_second, events, hot_share, deadline)
         failing = failure_rate.rate if isinstance(failure_rate, FailureRate) else failure_rate
         load = Load.BULK if per_second is None else Load.OPEN
-        mix = Mix(load, hot_share, failing, attempts)
+        mix = Mix(load, hot_share, failing, attempts, self.paces.get(work, 1.0))
         offered = per_second or 0.0
         capacity = self.capacity.at(workers, mix)
         drain = None if events is None else self._drain(workers, mix, events, offered)
@@ -195,11 +202,10 @@ def fit(runs: Sequence[Run], *, jobs: int = JOBS, room: int = ROOM) -> Model:
     """
     one_kind_of_work(runs)
     groups = by_conditions(run for run in runs if run.sent and run.seconds)
-    plain = {
-        one: found for one, found in groups.items() if not one.hot_share and not one.failure_rate
-    }
-    bulk = [run for one, found in plain.items() if one.load is Load.BULK for run in found]
-    opened = {one: found for one, found in plain.items() if one.load is Load.OPEN}
+    besides = besides_of(groups)
+    main = {one: found for one, found in groups.items() if one.plain and one.work not in besides}
+    bulk = [run for one, found in main.items() if one.load is Load.BULK for run in found]
+    opened = {one: found for one, found in main.items() if one.load is Load.OPEN}
     full = [run for found in opened.values() for run in found if not kept_up(run)]
     points = [(run.workers, run.per_second) for run in bulk or full]
     if not points:
@@ -212,8 +218,9 @@ def fit(runs: Sequence[Run], *, jobs: int = JOBS, room: int = ROOM) -> Model:
     if seen:
         limits = [Full(run.workers, run.per_second) for run in full]
         queue = fit_queue(seen, limits, usl, jobs=jobs, room=room)
+    paces = {work: pace for work in besides if (pace := _pace(groups, work, usl))}
     hot = [
-        (one.workers, one.hot_share, run.per_second)
+        (one.workers, one.hot_share, run.per_second / paces.get(one.work, 1.0))
         for one, found in groups.items()
         if one.load is Load.BULK and one.hot_share and not one.failure_rate
         for run in found
@@ -223,7 +230,19 @@ def fit(runs: Sequence[Run], *, jobs: int = JOBS, room: int = ROOM) -> Model:
         subject=runs[0].subject,
         capacity=Capacity(usl=usl, queue=queue, hot=hot_rate(usl, hot)),
         rates=(min(rates), max(rates)) if rates else None,
+        paces=paces,
     )
+
+
+def _pace(groups: Mapping[Conditions, Sequence[Run]], work: str, usl: Usl) -> float | None:
+    """How fast this work goes without a hot id and failures, to the law; None if not measured."""
+    found = [
+        run.per_second / usl.at(one.workers)
+        for one, runs in groups.items()
+        if one.work == work and one.plain and one.load is Load.BULK
+        for run in runs
+    ]
+    return middle(found) if found else None
 
 
 def _timed(runs: Sequence[Run]) -> list[Run]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.prediction.checking import check, hold_out
-from benchmarks.prediction.conditions import UnfitRunsError, conditions_of, kept_up
+from benchmarks.prediction.conditions import UnfitRunsError, conditions_of, kept_up, to_fit
 from benchmarks.prediction.model import Model, fit
 from benchmarks.prediction.queueing import Arrivals, Service, arrivals, simulate
 from benchmarks.results import Latency, Load, Percentiles, Run
@@ -213,6 +213,36 @@ def test_a_hot_id_bounds_throughput_at_its_rate_by_its_share() -> None:
     many = model.predict(workers=64, hot_share=0.9, events=100_000, deadline=10)
     assert many.capacity.value == pytest.approx(HOT / 0.9, rel=0.1)
     assert many.workers_needed is None
+
+
+def test_a_hot_id_in_other_work_is_seen_in_relation_to_it(runs: list[Run]) -> None:
+    """Its scenario sends other events, half as fast: what counts is what the hot id costs them."""
+
+    def other(share: float, repeat: int) -> Run:
+        like = bulk(2, repeat, hot_share=share)
+        return like.model_copy(update={"scenario": "hot-id", "seconds": 2 * like.seconds})
+
+    measured = [other(share, repeat) for share in (0.0, 0.8) for repeat in (1, 2, 3)]
+    model = fit([*runs, *measured])
+    assert model.paces == {"hot-id": pytest.approx(0.5, rel=0.1)}
+    assert model.capacity.usl == fit(runs).capacity.usl
+    here = model.predict(workers=2, hot_share=1.0).capacity
+    assert here.value == pytest.approx(HOT, rel=0.1)
+    (found,) = check(model, [other(1.0, 1)])
+    assert found.within_bar
+    assert found.predicted.value == pytest.approx(HOT / 2, rel=0.1)
+
+
+def test_of_a_whole_result_those_runs_are_taken_that_do_the_same_work(runs: list[Run]) -> None:
+    """Scenarios of other questions are left out, and so are peers."""
+    soak, hot, other = (
+        runs[0].model_copy(update={"scenario": name}) for name in ("soak", "hot-id", "payloads")
+    )
+    peer = runs[0].model_copy(update={"subject": "celery"})
+    assert to_fit([soak, hot, other, peer]) == [soak, hot]
+    assert to_fit([soak, hot, other, peer], "celery") == [peer]
+    same = bulk(2, 1).model_copy(update={"scenario": "workers"})
+    assert conditions_of(same) == conditions_of(bulk(2, 1))
 
 
 def test_without_runs_with_a_hot_id_its_rate_is_that_of_one_worker(model: Model) -> None:
