@@ -140,11 +140,20 @@ def _fitted(workers: Floats, logs: Floats, free: int, start: Curve | None = None
     def off(found: ArrayLike) -> Floats:
         return np.log(_law(workers, *spelled(found))) - logs
 
+    def slopes(found: ArrayLike) -> Floats:
+        _, contention, coherence = spelled(found)
+        others = workers - 1
+        slowed = 1 + contention * others + coherence * workers * others
+        columns = [np.ones(len(workers)), -others / slowed, -workers * others / slowed]
+        return np.column_stack(columns[:free])
+
     first = start or (math.exp(float(np.median(logs - np.log(workers)))), *START)
     lower = [-np.inf, 0.0, 0.0][:free]
     upper = [np.inf, 1.0, 1.0][:free]
     begin = [math.log(first[0]), min(max(first[1], 1e-4), 0.99), min(max(first[2], 1e-6), 0.99)]
-    found = least_squares(off, begin[:free], bounds=(lower, upper), x_scale=[1, 0.1, 0.01][:free])
+    found = least_squares(
+        off, begin[:free], slopes, bounds=(lower, upper), x_scale=[1, 0.1, 0.01][:free]
+    )
     return spelled(found.x)
 
 
