@@ -31,7 +31,7 @@ WIDEST: Final = 1.5
 Figure = Callable[[Run], float | None]
 
 
-class Verdict(StrEnum):
+class Answer(StrEnum):
     """What a comparison comes to."""
 
     DIFFERENT = "different"
@@ -49,7 +49,7 @@ class Compared(BaseModel):
         ratio: A's to B's with its interval; None where too few runs have the figure.
         runs: so many of each, or so many pairs.
         paired: whether runs made side by side were compared with each other.
-        verdict: whether they differ.
+        answer: whether they differ.
         words: the same as a sentence.
     """
 
@@ -61,7 +61,7 @@ class Compared(BaseModel):
     ratio: Estimate | None
     runs: int
     paired: bool
-    verdict: Verdict
+    answer: Answer
     words: str
 
 
@@ -105,8 +105,17 @@ def _mongodb_per_event(run: Run) -> float | None:
     return sum(run.cost.mongodb_operations.values()) / run.sent if run.sent else None
 
 
+def _throughput(run: Run) -> float | None:
+    # What measured something else took as long as that took.
+    return None if run.figures else run.per_second
+
+
+def _named(name: str) -> Figure:
+    return lambda run: run.figures.get(name)
+
+
 FIGURES: Final[dict[str, Figure]] = {
-    "events a second": lambda run: run.per_second,
+    "events a second": _throughput,
     "p50, ms": _latency("p50"),
     "p99, ms": _latency("p99"),
     "CPU an event, us": _cpu_per_event,
@@ -155,7 +164,8 @@ def compare(
         seed: of the bootstrap.
     """
     compared = []
-    for figure, read in FIGURES.items():
+    named = {name: _named(name) for name in sorted({key for run in a for key in run.figures})}
+    for figure, read in (FIGURES | named).items():
         left, right, pairs = _values(a, b, read, paired=paired)
         if left and right:
             compared.append(ratio_of(figure, left, right, paired=pairs, names=names, seed=seed))
@@ -171,7 +181,7 @@ def ratio_of(
     names: tuple[str, str] = ("A", "B"),
     seed: int = SEED,
 ) -> Compared:
-    """The ratio of A to B, its interval, and the verdict.
+    """The ratio of A to B, its interval, and the answer.
 
     Pairs give the median of their ratios, and others the ratio of the medians. The interval is
     that of the percentile bootstrap (Efron, 1979); of pairs, with its percentiles moved outwards as
@@ -190,7 +200,7 @@ def ratio_of(
     interval = None
     if min(*a, *b) > 0:
         interval = _interval(np.log(a), np.log(b), paired=paired, seed=seed)
-    verdict, words = _judged(interval, count, names, alike=set(a) | set(b) == {0.0})
+    answer, words = _judged(interval, count, names, alike=set(a) | set(b) == {0.0})
     return Compared(
         figure=figure,
         a=middle[0],
@@ -198,7 +208,7 @@ def ratio_of(
         ratio=interval,
         runs=count,
         paired=paired,
-        verdict=verdict,
+        answer=answer,
         words=words,
     )
 
@@ -280,26 +290,26 @@ def _resampled(values: Floats, rng: np.random.Generator) -> Floats:
 
 def _judged(
     interval: Estimate | None, count: int, names: tuple[str, str], *, alike: bool
-) -> tuple[Verdict, str]:
+) -> tuple[Answer, str]:
     if alike:
-        return Verdict.SAME, f"{Verdict.SAME}: all are zero"
+        return Answer.SAME, f"{Answer.SAME}: all are zero"
     if count < FEWEST:
-        return Verdict.TOO_FEW, f"{Verdict.TOO_FEW}: {count} of each, {FEWEST} are needed"
+        return Answer.TOO_FEW, f"{Answer.TOO_FEW}: {count} of each, {FEWEST} are needed"
     if interval is None or interval.high is None:
-        return Verdict.TOO_FEW, f"{Verdict.TOO_FEW}: some are zero, and have no ratio"
+        return Answer.TOO_FEW, f"{Answer.TOO_FEW}: some are zero, and have no ratio"
     span = f"({interval.low:.2f} to {interval.high:.2f})"
     if interval.holds(1):
         return _without_difference(math.log(interval.high / interval.low), span, count)
     if abs(interval.value - 1) < IMMATERIAL:
-        return Verdict.SAME, f"{Verdict.SAME} {span}: less than {IMMATERIAL:.0%}"
-    return Verdict.DIFFERENT, f"{names[0]} is {interval.value:.2f} times {names[1]} {span}"
+        return Answer.SAME, f"{Answer.SAME} {span}: less than {IMMATERIAL:.0%}"
+    return Answer.DIFFERENT, f"{names[0]} is {interval.value:.2f} times {names[1]} {span}"
 
 
-def _without_difference(width: float, span: str, count: int) -> tuple[Verdict, str]:
+def _without_difference(width: float, span: str, count: int) -> tuple[Answer, str]:
     """Alike, if the interval is narrow enough to say so; it shrinks with the root of the runs."""
     excess = width / math.log(WIDEST)
     if excess <= 1:
-        return Verdict.SAME, f"{Verdict.SAME} {span}"
+        return Answer.SAME, f"{Answer.SAME} {span}"
     needed = math.ceil(count * excess**2)
-    words = f"{Verdict.TOO_FEW} {span}: {count} of each, about {needed} are needed"
-    return Verdict.TOO_FEW, words
+    words = f"{Answer.TOO_FEW} {span}: {count} of each, about {needed} are needed"
+    return Answer.TOO_FEW, words

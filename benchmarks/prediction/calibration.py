@@ -35,7 +35,7 @@ PREDICTED_EVENTS: Final = 20_000
 DRAWS: Final = 40
 USUAL_SCATTER: Final = 0.1
 """Of percentiles between runs; those far out scatter more, and weigh less in the fit."""
-WEIGHTS: Final = {"p50": 1.0, "p99": 0.5, "wait": 0.7, "run": 0.7}
+WEIGHTS: Final = {"p50": 1.0, "p99": 0.5, "run": 0.7}
 STEP: Final = 0.05
 VAGUE: Final = 1.0
 """What is assumed before measuring may be off by a factor of e, or of e squared."""
@@ -49,15 +49,14 @@ class Seen(NamedTuple):
         per_second: events offered.
         p50: the median.
         p99: the 99th percentile.
-        wait: the median until the first handler began to read, where it was measured.
-        run: the median from then on, where it was measured.
+        run: the median from when the first handler began to read, where it was measured; the rest
+            is what an event takes besides.
     """
 
     workers: int
     per_second: float
     p50: float
     p99: float
-    wait: float | None = None
     run: float | None = None
 
 
@@ -228,7 +227,7 @@ def _guess(seen: Sequence[Seen], fixed: Service, usl: Usl | None) -> Floats:
     lightest = min(seen, key=lambda one: (one.per_second, one.workers))
     working = lightest.run or 0.7 * lightest.p50
     job = working / fixed.jobs
-    base = lightest.wait or 0.3 * lightest.p50
+    base = max(lightest.p50 - working, 0.1 * lightest.p50)
     event = 0.05 * job
     if usl is not None:
         # Bulk jobs carry full batches, of whose time the job's own is a small part.
@@ -244,8 +243,6 @@ def _misfits(service: Service, seen: Sequence[Seen], full: Sequence[Full]) -> li
         p50, p99 = np.percentile(total, (50, 99))
         found.append(WEIGHTS["p50"] * math.log(p50 / one.p50))
         found.append(WEIGHTS["p99"] * math.log(p99 / one.p99))
-        if one.wait:
-            found.append(WEIGHTS["wait"] * math.log(float(np.median(wait)) / one.wait))
         if one.run:
             found.append(WEIGHTS["run"] * math.log(float(np.median(total - wait)) / one.run))
     return found + [math.log(service.capacity(one.workers) / one.per_second) for one in full]

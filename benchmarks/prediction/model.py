@@ -253,14 +253,12 @@ def _timed(runs: Sequence[Run]) -> list[Run]:
 
 def _seen(one: Conditions, runs: Sequence[Run]) -> Seen:
     latencies = [run.latency for run in runs if run.latency is not None]
-    waits = [found.wait.p50 for found in latencies if found.wait is not None]
     lasted = [found.run.p50 for found in latencies if found.run is not None]
     return Seen(
         workers=one.workers,
         per_second=one.per_second or 0.0,
         p50=middle(found.end_to_end.p50 for found in latencies),
         p99=middle(found.end_to_end.p99 for found in latencies),
-        wait=middle(waits) if waits else None,
         run=middle(lasted) if lasted else None,
     )
 

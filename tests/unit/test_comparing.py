@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from benchmarks.comparing import (
     FEWEST,
+    Answer,
     Compared,
-    Verdict,
     compare,
     compare_results,
     environment_warnings,
@@ -100,18 +100,18 @@ def test_alike_groups_look_different_in_one_case_of_twenty_at_most(count: int) -
 def test_a_fifth_more_is_found_in_spite_of_a_noisy_machine() -> None:
     """Pairs share the machine's noise, so it falls out of their ratios."""
     found = [ratio_of("x", *noisy(6, seed, faster=1.2), paired=True) for seed in range(100)]
-    assert sum(one.verdict is Verdict.DIFFERENT for one in found) > 97
+    assert sum(one.answer is Answer.DIFFERENT for one in found) > 97
     assert sum(one.ratio is not None and one.ratio.holds(1.2) for one in found) > 90
 
 
 def test_without_pairs_the_same_noise_hides_it() -> None:
     """So pairs are what beats a noisy machine, and not some kindness of the interval."""
     found = [ratio_of("x", *noisy(6, seed, faster=1.2), paired=False) for seed in range(100)]
-    assert sum(one.verdict is Verdict.DIFFERENT for one in found) < 20
-    assert sum(one.verdict is Verdict.TOO_FEW for one in found) > 60
+    assert sum(one.answer is Answer.DIFFERENT for one in found) < 20
+    assert sum(one.answer is Answer.TOO_FEW for one in found) > 60
 
 
-def test_verdicts_are_sentences() -> None:
+def test_answers_are_sentences() -> None:
     """Who is faster, by how much, and between which bounds."""
     found = ratio_of("x", [120, 121, 122, 123, 124], [100] * 5, paired=True, names=("new", "old"))
     assert found.words == "new is 1.22 times old (1.20 to 1.24)"
@@ -121,14 +121,14 @@ def test_verdicts_are_sentences() -> None:
 def test_fewer_than_five_runs_are_too_few() -> None:
     """However clear they look: four of four on one side are chance in one case of eight."""
     found = ratio_of("x", [200] * 4, [100] * 4, paired=True)
-    assert (found.verdict, found.ratio) == (Verdict.TOO_FEW, None)
+    assert (found.answer, found.ratio) == (Answer.TOO_FEW, None)
     assert found.words == "too few runs to tell: 4 of each, 5 are needed"
 
 
 def test_a_wide_interval_is_not_called_alike() -> None:
     """Not to have seen a difference is not to have seen that there is none."""
     found = ratio_of("x", [50, 80, 100, 130, 200], [100] * 5, paired=True)
-    assert found.verdict is Verdict.TOO_FEW
+    assert found.answer is Answer.TOO_FEW
     # The interval spans a factor of 4 where 1.5 is allowed, and shrinks with the root of runs.
     needed = math.ceil(5 * (math.log(4) / math.log(1.5)) ** 2)
     assert found.words.endswith(f"about {needed} are needed")
@@ -142,7 +142,7 @@ def test_what_is_certain_but_immaterial_is_no_real_difference() -> None:
 
 def test_zeros_have_no_ratio() -> None:
     """Both all zero are alike; some zeros can't be told."""
-    assert ratio_of("x", [0.0] * 5, [0.0] * 5, paired=True).verdict is Verdict.SAME
+    assert ratio_of("x", [0.0] * 5, [0.0] * 5, paired=True).answer is Answer.SAME
     assert "zero" in ratio_of("x", [0.0, 1, 1, 1, 1], [1.0] * 5, paired=True).words
 
 
@@ -197,6 +197,15 @@ def test_costs_are_by_event() -> None:
     assert found["largest process, MiB"] == 90
     assert found["Redis commands an event"] == 3
     assert found["MongoDB operations an event"] == 2
+
+
+def test_what_else_was_measured_is_compared_by_its_name() -> None:
+    """And how long that took is no throughput."""
+    runs = [run(100, n).model_copy(update={"figures": {"replayed_per_s": 10.0}}) for n in range(5)]
+    more = [one.model_copy(update={"figures": {"replayed_per_s": 30.0}}) for one in runs]
+    (found,) = compare(more, runs).figures[-1:]
+    assert (found.figure, found.words) == ("replayed_per_s", "A is 3.00 times B (3.00 to 3.00)")
+    assert "events a second" not in {one.figure for one in compare(more, runs).figures}
 
 
 def test_results_are_compared_variant_by_variant() -> None:
