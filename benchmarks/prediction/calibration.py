@@ -37,6 +37,8 @@ USUAL_SCATTER: Final = 0.1
 """Of percentiles between runs; those far out scatter more, and weigh less in the fit."""
 WEIGHTS: Final = {"p50": 1.0, "p99": 0.5, "run": 0.7}
 STEP: Final = 0.05
+STARTS: Final = np.log([(1, 1, 1, 1), (1, 4, 1, 0.6), (0.5, 1, 1.5, 1.5)])
+"""Factors of the first guess: from one alone a fit may end in a valley that is not the deepest."""
 VAGUE: Final = 1.0
 """What is assumed before measuring may be off by a factor of e, or of e squared."""
 
@@ -192,7 +194,11 @@ def fit_queue(
         here = off(found)
         return np.column_stack([(off(found + step) - here) / STEP for step in STEP * np.eye(4)])
 
-    best = least_squares(off, guess, jac=slopes, ftol=1e-4, xtol=1e-3, max_nfev=25)
+    fits = [
+        least_squares(off, guess + start, jac=slopes, ftol=1e-4, xtol=1e-3, max_nfev=25)
+        for start in STARTS
+    ]
+    best = min(fits, key=lambda one: float(one.cost))
     service = _service(tuple(best.x), fixed)
     fitted = [percentiles_at(service, _offered(one), FITTED_EVENTS) for one in seen]
     off_p50 = [math.log(one.p50 / p50) for one, (p50, _) in zip(seen, fitted, strict=True)]
