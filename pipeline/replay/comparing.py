@@ -133,8 +133,8 @@ def compare(
       was added to and taken from again stays a Decimal. A fold's documents and rows are
       written whole from what the handler returned, so there the type of a number counts.
     - Keys of a document stand in the order in which they were first written, in derived ones
-      by arrival; and a refold stops at a row that comes out with equal fields, which to
-      Python they are in any order.
+      by arrival; and a refold stops at a row that comes out with the same fields, whose order
+      says nothing there.
 
     Args:
         expected: from `replay`.

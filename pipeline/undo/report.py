@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pipeline.store import EventRecord, LedgerRow
 from pipeline.tables import Document
+from pipeline.updates.ordering import same
 
 
 class DocumentChange(NamedTuple):
@@ -22,7 +23,7 @@ class DocumentChange(NamedTuple):
         """The fields that differ, by name, with their values before and after."""
         before, after = _told(self.before), _told(self.after)
         for name in {**before, **after}:
-            if before.get(name) != after.get(name):
+            if not same(before.get(name), after.get(name)):
                 yield name, before.get(name), after.get(name)
 
     @property

@@ -52,6 +52,7 @@ _RANK_OF: Final[dict[type, int]] = {kind: rank for kind, rank in _RANKS if kind 
     dict: 20
 }
 _ORDERED: Final = frozenset({_NUMBER, _TEXT, _DATE})
+_PLAIN: Final = (bool, int, float, str, datetime, Decimal)
 
 
 def precedes(one: Any, other: Any) -> bool:
@@ -84,9 +85,12 @@ def identity(value: Any) -> tuple[Any, ...]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of updates are alike in type and value, all the way down."""
+    """Whether two values are alike in type and value, all the way down; 1 is not True.
+
+    A subclass counts as its plain type, as which MongoDB gives it back, and NaN is itself.
+    """
     if type(one) is not type(other):
-        return False
+        return _plain(one) is _plain(other) and bool(one == other)
     if isinstance(one, dict):
         pairs = zip(one.items(), other.items(), strict=False)
         return len(one) == len(other) and all(
@@ -95,7 +99,21 @@ def same(one: Any, other: Any) -> bool:
         )
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    return bool(one == other) or bool(one != one and other != other)  # noqa: PLR0124 - NaN
+
+
+def same_fields(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two documents have the same fields with the same values, in any order."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(
+        value is other[name] or same(value, other[name]) for name, value in one.items()
+    )
+
+
+def _plain(value: Any) -> type:
+    """The type of a scalar in MongoDB's words; that of anything else is its own."""
+    return next((kind for kind in _PLAIN if isinstance(value, kind)), type(value))
 
 
 def _rank(value: Any) -> int:

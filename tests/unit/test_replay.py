@@ -367,3 +367,27 @@ def test_the_collector_is_left_as_it_was(*, collecting: bool) -> None:
         assert not collecting or id(tables.chains) not in young
     finally:
         gc.enable() if were else gc.disable()
+
+
+class Anything(State):
+    """Holds whatever it is given."""
+
+    value: Any = None
+
+
+@action("anythings.apply", on="ticket.*", table="anythings", key="{tenant}:{entity_id}")
+def apply_anything(state: Anything | None, event: Event) -> Anything:
+    """The payload's value."""
+    return Anything(value=event.payload["value"])
+
+
+def test_a_row_keeps_what_was_before_a_change_of_type_alone() -> None:
+    """As a live run does."""
+    values = [1, True, 1.0, 1.0, [0], [False]]
+    events = [fact(f"e{n}", n, value=value) for n, value in enumerate(values)]
+    found = replay(Registry([apply_anything]), events)
+    rows = [row for _, row in found["anythings_changes"].entries()]
+    told = [None if row["changed"] is None else repr(row["changed"]) for row in rows]
+    assert told == [
+        None, "{'value': 1}", "{'value': True}", "{}", "{'value': 1.0}", "{'value': [0]}"
+    ]  # fmt: skip
