@@ -6,7 +6,9 @@
      │    └── UpdateError      an update says something MongoDB would refuse
      ├── UnknownHandler        a job names a handler that no loaded module declares
      ├── HandlerFault          a handler's result can't be used for this event
-     │    └── RefoldTooLarge   an event would change more of a document's past than may be
+     │    ├── LaterEventFails  an event that was applied can't be, after one that came late
+     │    ├── RefoldTooLarge   an event would change more of a document's past than may be
+     │    └── StateMisfit      a stored state does not fit its model any more
      ├── NotFound              nothing is stored under that id
      │    └── PayloadExpired   the event is stored, its payload no longer
      ├── SnapshotGone          what was stored at a moment can't be read any more
@@ -58,8 +60,16 @@ class HandlerFault(PipelineError):
     """A handler's result can't be used for this event."""
 
 
+class LaterEventFails(HandlerFault):
+    """An event that was applied can't be any more, after one that came late."""
+
+
 class RefoldTooLarge(HandlerFault):
     """The event would change more rows of a document than one transaction should."""
+
+
+class StateMisfit(HandlerFault):
+    """A stored state does not fit its model, which is another one by now."""
 
 
 class NotFound(PipelineError):

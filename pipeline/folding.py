@@ -3,9 +3,10 @@
 Pure: states and rows in, states and rows out. The live run, the refold after a late event, and
 an undo all call `fold`.
 
-A late event is folded from the state before it, and so are the rows after it, until a row
-comes out as it was: from there on nothing can differ any more, and no more rows are asked
-for. An event that is taken out is passed over in the same way.
+A late event is folded from the state before it, and so are the rows after it, until one
+follows what it followed before: from there on nothing can differ up to the next late event.
+The handler is not run on those in between, and after the last no more rows are asked for. An
+event that is taken out is passed over in the same way.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from pipeline.declarations import Fold
-from pipeline.errors import HandlerFault, RefoldTooLarge
+from pipeline.errors import HandlerFault, LaterEventFails, RefoldTooLarge, StateMisfit
 from pipeline.event import Event, moment_of
 from pipeline.state import State
-from pipeline.temporal import Row, row_id
+from pipeline.stretches import Step, Stretch, is_another, moves_otherwise
+from pipeline.temporal import Row
 from pipeline.updates import Update, assign
+from pipeline.updates.ordering import same, same_fields
 
 MOST_ROWS: Final = 5_000
-"""Stored rows that are rewritten in one transaction at the most; what changes more is refused."""
+"""Stored rows that are rewritten or removed in one transaction at the most; more is refused."""
+MESSAGE_CHARACTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +119,29 @@ def fold(
 
     Returns:
         What to write. An event that the handler refuses is a fault and leaves no trace. Where
-        a late event makes a later one fail, or changes too many rows, the late ones are the
-        faults; where a later one fails since another is taken out, it falls, and leaves no
+        a late event makes a later one fail, or changes too many rows, the late one is the
+        fault; where a later one fails since another is taken out, it falls, and leaves no
         trace either.
 
     Raises:
-        RefoldTooLarge: taking the events out changes more than 5,000 rows.
+        RefoldTooLarge: taking the events out changes or removes more than 5,000 rows, or several
+            late events together change more; those have to be given one by one.
+        LaterEventFails: one of several late events makes a later one fail; as above.
+        StateMisfit: a stored state can't be read that is needed to take the events out.
     """
     try:
         return _walk(action, key, past, events, without)
-    except (_LaterEventFailed, RefoldTooLarge) as failed:
+    except (LaterEventFails, RefoldTooLarge) as failed:
         if past.standing is None or without:
             raise
         newest = past.standing.order
+        late = [event for event in events if event.order < newest]
+        if len(late) > 1:
+            # Which of them is at fault shows when it is alone.
+            raise
         in_order = [event for event in events if event.order > newest]
         folded = _walk(action, key, past.without_later(), in_order, ())
-        late = (event.key for event in events if event.order < newest)
-        cause = failed.cause if isinstance(failed, _LaterEventFailed) else failed
-        folded.faults |= dict.fromkeys(late, cause)
+        folded.faults |= {event.key: failed for event in late}
         return folded
 
 
@@ -147,65 +156,48 @@ def ensure_bounded(folded: Sequence[Folded]) -> None:
         raise RefoldTooLarge(f"{len(folded):,} documents change {rewritten:,} rows")
 
 
-class _LaterEventFailed(Exception):
-    """An event that was applied before can't be, now that another came before it."""
-
-    def __init__(self, cause: Exception) -> None:
-        self.cause = cause
-
-
-class _Step(NamedTuple):
-    """An event applied: its row, but for the end of its validity, which the next one tells."""
-
-    event: Event
-    prev: str | None
-    state: dict[str, Any]
-    changed: dict[str, Any] | None
-    stored: Row | None
-
-
 def _walk(
     action: Fold, key: str, past: Past, events: Sequence[Event], without: Collection[str]
 ) -> Folded:
     folded = Folded(key)
     later = iter(past.later)
     first = next(later, None)
-    fields, prev = base = _base(past.standing, first)
-    state = None if fields is None else action.state.model_validate(fields)
+    fields, prev = _base(past.standing, first)
+    state: State | None = None
     unapplied = {event.key for event in events}.union(without)
-    steps: list[_Step] = []
-    settled: Row | None = None
+    stretches = [Stretch(prev, first.row.valid_from if first else None)]
+    again = 0
     for event, stored in _in_order(events, first, later):
-        if stored is not None and not unapplied and (stored.prev, stored.before) == (prev, fields):
-            settled = stored
-            break
-        unapplied.discard(event.key)
         if stored is not None:
-            if event.key in without:
-                folded.removed.append(stored)
+            if event.key not in without and _stands(action, stored, prev, fields):
+                # It stays as it is, and so does what follows up to the next event to apply.
+                stretches[-1].settled = stored
+                if not unapplied:
+                    break
+                _begin_after(stored, stretches)
+                state, fields, prev = None, stored.state, stored.order
                 continue
-            if len(steps) >= MOST_ROWS:
+            again += 1
+            if again > MOST_ROWS:
                 raise RefoldTooLarge(_too_large(action, key))
+        unapplied.discard(event.key)
+        if stored is not None and event.key in without:
+            folded.removed.append(stored)
+            continue
         try:
+            if state is None and fields is not None:
+                state, fields = _read(action, fields)
             state_after, after = _apply(action, state, event)
             changed = _changed(fields, after)
             if stored is None:
                 folded.wrote[event.key] = _written(after, changed)
-        except Exception as error:
-            if stored is None:
-                folded.faults[event.key] = error
-            elif without:
-                folded.fallen[event.key] = error
-                folded.removed.append(stored)
-            else:
-                raise _LaterEventFailed(error) from error
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
+            _refuse(folded, event, stored, error, without)
             continue
-        steps.append(_Step(event, prev, after, changed, stored))
+        stretches[-1].steps.append(Step(event, prev, after, changed, stored))
         state, fields, prev = state_after, after, event.order
-    rows = _linked(key, steps, settled)
-    _sort_out(folded, rows, steps)
-    _close(folded, base[1], first, rows, settled)
-    _stand(folded, past.standing if settled else None, rows, base)
+    _sort_out(folded, stretches)
+    _stand(folded, past.standing, stretches[-1], (fields, prev))
     return folded
 
 
@@ -236,6 +228,66 @@ def _order(pair: tuple[Event, Row | None]) -> str:
     return pair[0].order
 
 
+def _stands(action: Fold, stored: Row, prev: str | None, fields: dict[str, Any] | None) -> bool:
+    """Whether a stored row follows what it followed before, so that it can't come out otherwise."""
+    if stored.prev != prev:
+        return False
+    before = stored.before
+    if before is not None and fields is not None and before.keys() != fields.keys():
+        # One of them is from before the model had all of its fields, or after it lost one.
+        before, fields = _in_shape(action, before), _in_shape(action, fields)
+    return same_fields(before, fields)
+
+
+def _in_shape(action: Fold, fields: dict[str, Any]) -> dict[str, Any]:
+    """Stored fields as the model has them now, where it can read them."""
+    try:
+        return _read(action, fields)[1]
+    except StateMisfit:
+        return fields
+
+
+def _begin_after(stored: Row, stretches: list[Stretch]) -> None:
+    """Begin a stretch after this row, which stays, in place of one in which nothing happened."""
+    if not stretches[-1].steps:
+        stretches.pop()
+    stretches.append(Stretch(stored.order, stored.valid_to))
+
+
+def _read(action: Fold, fields: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+    """The state of stored fields, and the fields as its model has them now.
+
+    A field that the model has got since is among them, with its default: else the state before
+    an event that sets it would be told with the value after it.
+    """
+    state = action.state.of_stored(fields)
+    if fields.keys() == action.state.__pydantic_fields__.keys():
+        return state, fields
+    return state, state.stored()
+
+
+def _refuse(
+    folded: Folded, event: Event, stored: Row | None, error: Exception, without: Collection[str]
+) -> None:
+    """Note why an event is not applied, or not any more.
+
+    Raises:
+        LaterEventFails: it was applied, and nothing is taken out: what came late is at fault.
+            A word such as `Cancel` is meant for the event it was raised for, and for no other.
+        StateMisfit: a stored state can't be read, for which the event can do nothing.
+    """
+    if stored is None:
+        folded.faults[event.key] = error
+    elif isinstance(error, StateMisfit):
+        raise error
+    elif without:
+        folded.fallen[event.key] = error
+        folded.removed.append(stored)
+    else:
+        why = f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS]
+        raise LaterEventFails(f"{event.key} can't be applied after it: {why}") from error
+
+
 def _too_large(action: Fold, key: str) -> str:
     return (
         f"it changes more than {MOST_ROWS:,} later rows of {action.table}[{key}], which is more "
@@ -243,57 +295,32 @@ def _too_large(action: Fold, key: str) -> str:
     )
 
 
-def _linked(key: str, steps: Sequence[_Step], settled: Row | None) -> list[Row]:
-    """Rows, each valid until the next one's event."""
-    rows: list[Row] = []
-    end = settled.valid_from if settled else None
-    for event, prev, state, changed, _ in reversed(steps):
-        rows.append(Row(key, event.order, event.key, prev, event.occurred_at, end, state, changed))
-        end = event.occurred_at
-    rows.reverse()
-    return rows
-
-
-def _sort_out(folded: Folded, rows: Sequence[Row], steps: Sequence[_Step]) -> None:
-    """Which rows are new, rewritten or affected."""
-    for row, step in zip(rows, steps, strict=True):
-        stored = step.stored
-        if stored is None:
-            folded.new.append(row)
-        elif stored != row:
-            folded.rewritten.append(row)
-            if (stored.before, stored.state) != (row.before, row.state):
-                folded.affected.append(row)
-                folded.stood[row.event] = stored
+def _sort_out(folded: Folded, stretches: Sequence[Stretch]) -> None:
+    """Which rows are new, rewritten or affected, and which end elsewhere."""
+    for stretch in stretches:
+        for row, step in zip(stretch.rows(folded.key), stretch.steps, strict=True):
+            stored = step.stored
+            if stored is None:
+                folded.new.append(row)
+            elif is_another(row, stored):
+                folded.rewritten.append(row)
+                if moves_otherwise(row, stored):
+                    folded.affected.append(row)
+                    folded.stood[row.event] = stored
+        folded.closed |= stretch.closed(folded.key)
     folded.stood |= {row.event: row for row in folded.removed}
 
 
-def _close(
-    folded: Folded,
-    base_order: str | None,
-    first: Kept | None,
-    rows: Sequence[Row],
-    settled: Row | None,
-) -> None:
-    """The row before the first change is valid until whatever follows it now."""
-    following = rows[0] if rows else settled
-    end = following.valid_from if following else None
-    was = first.row.valid_from if first else None
-    if base_order is not None and end != was:
-        folded.closed[row_id(folded.key, base_order)] = end
-
-
-def _stand(folded: Folded, unchanged: Standing | None, rows: Sequence[Row], base: _Base) -> None:
-    """How the document stands: as before where its last rows are, or as the last row says."""
-    if unchanged is not None:
-        folded.state, folded.order = unchanged.state, unchanged.order
-        folded.event_at = unchanged.event_at
-    elif rows:
-        last = rows[-1]
-        folded.state, folded.order, folded.event_at = last.state, last.order, last.valid_from
-    elif folded.removed and base[1] is not None:
-        folded.state, folded.order = base
-        folded.event_at = moment_of(base[1])
+def _stand(folded: Folded, standing: Standing | None, last: Stretch, end: _Base) -> None:
+    """How the document stands: as before where its last rows are, or as the walk ended."""
+    if last.settled is not None:
+        if standing is not None:
+            folded.state, folded.order = standing.state, standing.order
+            folded.event_at = standing.event_at
+    elif last.steps:
+        (folded.state, folded.order), folded.event_at = end, last.steps[-1].event.occurred_at
+    elif folded.changes and end[1] is not None:
+        (folded.state, folded.order), folded.event_at = end, moment_of(end[1])
 
 
 def _apply(action: Fold, state: State | None, event: Event) -> tuple[State, dict[str, Any]]:
@@ -308,7 +335,11 @@ def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, 
     """Old values of the fields that differ; None where there was no document."""
     if before is None:
         return None
-    return {name: value for name, value in before.items() if after[name] != value}
+    return {
+        name: value
+        for name, value in before.items()
+        if after[name] is not value and not same(after[name], value)
+    }
 
 
 def _written(after: dict[str, Any], changed: dict[str, Any] | None) -> Update:

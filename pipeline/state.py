@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.clock import to_milliseconds
-from pipeline.errors import HandlerFault
+from pipeline.errors import HandlerFault, StateMisfit
 
 
 class State(BaseModel):
-    """Base of the models that fold actions return; immutable, compared by value."""
+    """Base of the models that fold actions return; immutable, compared by value.
+
+    A model may get a field with a default: documents stored without it are read as if they
+    had it. One that is taken away, renamed or of another type makes every event of such a
+    document fail, since nobody knows what is to become of the stored value. So keep it, or
+    say `model_config = ConfigDict(extra="ignore")` in the model: then a stored field that it
+    doesn't have is passed over, and is gone from what is written from then on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +40,18 @@ class State(BaseModel):
                 raise HandlerFault(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
         replaced: Self = model.__pydantic_validator__.validate_python(fields)
         return replaced
+
+    @classmethod
+    def of_stored(cls, fields: Mapping[str, Any]) -> Self:
+        """The state of which these fields are stored.
+
+        Raises:
+            StateMisfit: the model is another one by now, and doesn't fit them.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise StateMisfit(_misfit(cls.__name__, error)) from error
 
     def stored(self) -> dict[str, Any]:
         """The fields as MongoDB gives them back: whole milliseconds, and lists for tuples."""
@@ -54,6 +74,24 @@ def _stored(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _stored(item) for name, item in value.items()}
     return value
+
+
+def _misfit(model: str, error: ValidationError) -> str:
+    """In which fields a model doesn't fit what is stored, and what can be done about it."""
+    said = []
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(map(str, one["loc"]))
+        match one["type"]:
+            case "extra_forbidden":
+                said.append(
+                    f"the stored field {name!r} is none of its own (keep it with a default, or "
+                    f"pass it over with model_config = ConfigDict(extra='ignore'))"
+                )
+            case "missing":
+                said.append(f"its field {name!r} is not stored (give it a default)")
+            case _:
+                said.append(f"{name!r}: {one['msg']} (let it take what is stored, too)")
+    return f"{model} does not fit a state that is stored: {'; '.join(said)}"
 
 
 S = TypeVar("S", bound=State)

@@ -118,7 +118,7 @@ def contribution(observer: Observer, transition: Transition | None, event: Event
 def change_of(root: Fold, transition: Transition) -> Change[State]:
     """The change that a handler sees."""
     before, after = transition
-    revive = root.state.model_validate
+    revive = root.state.of_stored
     return Change(before=None if before is None else revive(before), after=revive(after))
 
 

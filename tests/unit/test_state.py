@@ -22,7 +22,7 @@ from pydantic import (
 
 from pipeline import Change, State
 from pipeline.clock import to_milliseconds
-from pipeline.errors import HandlerFault
+from pipeline.errors import HandlerFault, StateMisfit
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 EAST = timezone(timedelta(hours=2))
@@ -200,3 +200,27 @@ def test_a_change_tells_what_was_entered_and_left() -> None:
     assert Change(None, other).entered("value", 2)
     assert not Change(None, other).left("value", None)
     assert not Change(other, other).entered("value", 2)
+
+
+class Grown(State):
+    """A model that is another one by now."""
+
+    kept: int = 0
+    got: int = 7
+    needed: str
+
+
+def test_stored_fields_are_read_with_defaults_for_what_was_not_stored() -> None:
+    """As a model is made of anything else."""
+    assert Grown.of_stored({"kept": 1, "needed": "x"}) == Grown(kept=1, got=7, needed="x")
+
+
+def test_a_model_that_does_not_fit_what_is_stored_says_which_fields_and_what_to_do() -> None:
+    """One sentence with all of them."""
+    with pytest.raises(StateMisfit) as raised:
+        Grown.of_stored({"kept": "none", "lost": 1})
+    said = str(raised.value)
+    assert said.startswith("Grown does not fit a state that is stored: ")
+    assert "'kept': Input should be a valid integer" in said
+    assert "its field 'needed' is not stored (give it a default)" in said
+    assert "the stored field 'lost' is none of its own (keep it with a default" in said
