@@ -131,11 +131,9 @@ class Healer:
         for start in range(0, len(cases), CHUNK):
             self._reconsider_all(cases[start : start + CHUNK])
         self._tx.ledger.put(self.rows)
-        for failed in self._failures:
-            if failed.pending:
-                # The sweeper enqueues it when it is due.
-                created_at = self._run.write_at
-                self._tx.batches.add([failed.batch], created_at=created_at, due_at=failed.due_at)
+        # The sweeper enqueues them when they are due.
+        again = [(failed.batch, failed.due_at) for failed in self._failures if failed.pending]
+        self._tx.batches.add(again, created_at=self._run.write_at)
         # Nobody would run the batches of dead letters that are none any more: once run, they
         # find that all is done, and are neither pending nor shown by RQ.
         now = self._run.write_at

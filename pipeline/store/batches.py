@@ -115,15 +115,15 @@ class Batches:
         insert(self._batches, [_pending(b, created_at, due_at) for b in batches], self._session)
 
     def add(
-        self, batches: Iterable[Batch], *, created_at: datetime, due_at: datetime | None
+        self, batches: Iterable[tuple[Batch, datetime | None]], *, created_at: datetime
     ) -> None:
-        """Record work to be done.
+        """Record work to be done, each batch with its due time.
 
         Matches by id. Absent or done, the batch becomes pending; pending, it stays as it is.
-        `due_at` is when the sweeper looks at it; None keeps a dead letter, which only a
-        person puts back to work.
+        When it is due the sweeper looks at it; None keeps a dead letter, which only a person
+        puts back to work.
         """
-        update(self._batches, [_addition(b, created_at, due_at) for b in batches], self._session)
+        update(self._batches, [_addition(b, created_at, due) for b, due in batches], self._session)
 
     def settle(
         self,

@@ -33,7 +33,7 @@ class Redone(NamedTuple):
         record: the event.
         done: False where it was not undone.
         handlers: the actions it goes through again.
-        requeued: events that had failed without it and are tried again.
+        requeued: events that had failed or were cancelled without it and are tried again.
     """
 
     record: EventRecord
@@ -112,8 +112,8 @@ class Undoing:
         """Let an event that was undone come again, as a late one.
 
         Its actions are put to work; effects that were done are not repeated. Events that
-        failed since it was gone get all their attempts again. One that is not undone is left
-        alone.
+        failed or were cancelled since it was gone are tried again with it, with all their
+        attempts. One that is not undone is left alone.
 
         Raises:
             NotFound: no event has this key.
@@ -122,10 +122,10 @@ class Undoing:
         now = self._clock.now()
         soon = now + timedelta(seconds=self._settings.rescue_after)
 
-        def come_again(tx: Records) -> tuple[Redone, list[Batch]]:
+        def come_again(tx: Records) -> tuple[Redone, list[Batch], list[str]]:
             record = _load(tx, key)
             if record.voided is None:
-                return Redone(record, done=False, handlers=[], requeued=0), []
+                return Redone(record, done=False, handlers=[], requeued=0), [], []
             rows = tx.ledger.of_event(key)
             discarded = {row.handler for row in rows if row.discarded}
             tx.ledger.put(
@@ -134,34 +134,46 @@ class Undoing:
                 if row.state is LedgerState.VOIDED
             )
             tx.events.void(key, None)
-            batches = [
-                Batch.of(action.name, [key], action.lane)
-                for action in self._registry.actions_for(record.event.type)
-                if action.name not in discarded
-            ]
+            actions = self._registry.actions_for(record.event.type)
+            work = {action.name: [key] for action in actions if action.name not in discarded}
             fallen = self._fallen(tx, record.voided.fallen)
+            for row in fallen:
+                # With the event, not after it: without it, it would fail or be cancelled again.
+                work.setdefault(row.handler, []).append(row.event)
+            lanes = {handler.name: handler.lane for handler in self._registry}
+            batches = [Batch.of(name, events, lanes[name]) for name, events in work.items()]
+            alone = [batch_id(row.handler, [row.event]) for row in fallen]
+            tx.batches.close(alone)
             tx.batches.requeue(batches, created_at=now, due_at=soon)
-            # A little later, so that the event has come by then.
-            tx.batches.requeue(fallen, created_at=now, due_at=soon)
-            names = [batch.handler for batch in batches]
-            return Redone(record, done=True, handlers=names, requeued=len(fallen)), batches
+            return (
+                Redone(record, done=True, handlers=list(work), requeued=len(fallen)),
+                batches,
+                alone,
+            )
 
-        redone, batches = self._store.transact(come_again)
+        redone, batches, alone = self._store.transact(come_again)
         if redone.done:
+            self._queue.take_off(alone)
             self._queue.put_back(batches)
             log.info("event_redone", event_key=key, requeued=redone.requeued)
         return redone
 
-    def _fallen(self, tx: Records, ids: Sequence[str]) -> list[Batch]:
-        """Put what failed without the event back to work, unless it has gone on since."""
-        lanes = {handler.name: handler.lane for handler in self._registry}
+    def _fallen(self, tx: Records, ids: Sequence[str]) -> list[LedgerRow]:
+        """What had no effect without the event, in order, noted as tried again.
+
+        What has gone on since is left alone, and so is what a person discarded.
+        """
+        handlers = {handler.name for handler in self._registry}
+        found = tx.ledger.rows(ids)
         rows = [
             row
-            for row in tx.ledger.rows(ids).values()
-            if row.state in TROUBLE and row.handler in lanes
+            for row in (found[id_] for id_ in ids if id_ in found)
+            if (row.state in TROUBLE or row.state is LedgerState.CANCELLED)
+            and not row.discarded
+            and row.handler in handlers
         ]
         tx.ledger.put(row._replace(state=LedgerState.RETRYING) for row in rows)
-        return [Batch.of(row.handler, [row.event], lanes[row.handler]) for row in rows]
+        return rows
 
     def _taking_back(self, key: str, by: str, reason: str) -> Callable[[Records], Undone]:
         contested: Contested = {}

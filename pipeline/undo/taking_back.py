@@ -121,18 +121,20 @@ class TakingBack:
         if healer is not None:
             self._note(healer, action, undone)
 
-    def _fall(
-        self, action: Fold, folded: Folded, known: Mapping[str, EventRecord]
-    ) -> Iterable[Fallen]:
+    def _fall(self, action: Fold, folded: Folded, known: Mapping[str, EventRecord]) -> list[Fallen]:
         """Let the events that fail now be tried again, as any that fails."""
-        for event, error in folded.fallen.items():
-            failed = failure(action, known[event], error, self._run, "heal", self._settings)
-            self._tx.ledger.put([failed.row])
-            if failed.pending:
-                now = self._run.write_at
-                self._tx.batches.add([failed.batch], created_at=now, due_at=failed.due_at)
-            said = (failed.row.error or {}).get("message", "")
-            yield Fallen(event, action.name, failed.row.state.value, said)
+        failures = [
+            failure(action, known[event], error, self._run, "heal", self._settings)
+            for event, error in folded.fallen.items()
+        ]
+        rows = [failed.row for failed in failures]
+        self._tx.ledger.put(rows)
+        again = [(failed.batch, failed.due_at) for failed in failures if failed.pending]
+        self._tx.batches.add(again, created_at=self._run.write_at)
+        return [
+            Fallen(row.event, row.handler, row.state.value, (row.error or {}).get("message", ""))
+            for row in rows
+        ]
 
     def _note(self, healer: Healer, action: Fold, undone: Undone) -> None:
         effects = {effect.name for effect in self._registry.effects_of(action)}

@@ -26,7 +26,7 @@ def batch_of(harness: Harness, handler: str, *events: Event) -> Batch:
     lane = harness.registry.handler(handler).lane
     batch = Batch.of(handler, [event.key for event in events], lane)
     now = harness.clock.now()
-    harness.store.records.batches.add([batch], created_at=now, due_at=now)
+    harness.store.records.batches.add([(batch, now)], created_at=now)
     return batch
 
 

@@ -264,6 +264,34 @@ def test_an_undo_that_would_change_too_many_rows_is_refused(
     check(person, events)
 
 
+def test_an_undo_that_would_fell_too_many_events_is_refused(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What falls counts as what is rewritten; where it is not too much, all of it falls."""
+    monkeypatch.setattr(folding, "MOST_ROWS", 10)
+    long, short = (
+        [
+            fact(f"{entity}-0", 0, entity_id=entity, status="open"),
+            *(fact(f"{entity}-{n}", n, entity_id=entity, needs="open") for n in range(1, length)),
+        ]
+        for entity, length in (("T1", 11), ("T2", 10))
+    )
+    events = [*long, *short]
+    person.process(*events)
+    before = person.everything()
+    with pytest.raises(RefoldTooLarge, match="more than 10 later rows"):
+        person.undo(long[0])
+    assert person.everything() == before
+    undone = person.undo(short[0])
+    assert {one.event for one in undone.fallen} == {event.key for event in short[1:]}
+    assert {person.states(event)["tickets.apply"] for event in short[1:]} == {"retrying"}
+    person.retry()
+    person.retry()
+    check(person, events)
+    assert person.redo(short[0]).requeued == 9
+    check(person, events)
+
+
 @pytest.mark.parametrize("table", ["tickets", "tickets_changes"])
 def test_what_is_damaged_is_not_undone(person: Person, table: str) -> None:
     """The sentence says how to put it right first."""

@@ -69,7 +69,7 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
     """Bring an event back that was undone: it comes as a late event does.
 
     Its handlers run again, on a worker; effects that were done before are not
-    repeated. Events that failed without it get all their attempts again.
+    repeated. Events that failed or were cancelled without it are tried again with it.
 
     Example: pipeline redo order-17
     """
@@ -87,7 +87,7 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
         highlight=False,
     )
     if redone.requeued:
-        out.print(f"{redone.requeued:,} that failed without it are tried again", highlight=False)
+        out.print(f"{redone.requeued:,} that fell with it are tried again", highlight=False)
 
 
 def _undoing(app: Application) -> Undoing:
