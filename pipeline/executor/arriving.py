@@ -5,7 +5,7 @@ A fold whose events are not numbered pays for one comparison of each event with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,10 @@ Document = dict[str, Any]
 
 Graces = Callable[[str, str], int]
 """How long events of a handler and a tenant wait for their predecessor, in milliseconds."""
+
+
+VoidedOf = Callable[[Collection[tuple[str, str]]], Iterable[tuple[str, Event]]]
+"""By tenant and id of entities, their events that were taken back, each with its document's key."""
 
 
 def no_grace(_handler: str, _tenant: str) -> int:
@@ -94,6 +98,7 @@ def sort_out(
     by_key: dict[str, list[Event]],
     documents: Mapping[str, Document],
     holds: Holds,
+    voided: VoidedOf,
 ) -> Arrivals:
     """Decide which events are applied now.
 
@@ -102,11 +107,14 @@ def sort_out(
         by_key: by document, its events in the order in which they came.
         documents: those of the documents that exist.
         holds: what may wait.
+        voided: tells the events of some entities that were taken back. It is asked only where a
+            document is new and begins with a gap.
     """
     first = action.numbered_from
     if first is None:
         return Arrivals(by_key)
     numbering = {key: _numbering(first, documents.get(key)) for key in by_key}
+    _count_voided(first, by_key, documents, numbering, voided)
     arrivals = Arrivals(dict(by_key), numbering)
     for key, events in by_key.items():
         # A document's key begins with its tenant, so its events have one and the same.
@@ -134,6 +142,36 @@ def _hold_back(
         if before is not None:
             by = HoldEnd.GRACE if event.key in admission.alone else HoldEnd.PREDECESSOR
             arrivals.ended[event.key] = before.ended(by, holds.now)
+
+
+def _count_voided(
+    first: int,
+    by_key: Mapping[str, list[Event]],
+    documents: Mapping[str, Document],
+    numbering: Mapping[str, Numbering],
+    voided: VoidedOf,
+) -> None:
+    """Count what was taken back as seen, where the document that told so is gone with it."""
+    begun = [events for key, events in by_key.items() if key not in documents]
+    entities = {
+        (event.tenant, event.entity_id)
+        for events in begun
+        if _has_gap(first, events)
+        for event in events
+    }
+    if entities:
+        for key, event in voided(entities):
+            if key in numbering and key not in documents:
+                numbering[key].add(event)
+
+
+def _has_gap(first: int, events: Sequence[Event]) -> bool:
+    """Whether the number before one of them is not among them."""
+    seen = {(event.source, event.seq) for event in events}
+    return any(
+        event.seq is not None and event.seq > first and (event.source, event.seq - 1) not in seen
+        for event in events
+    )
 
 
 def _numbering(first: int, stood: Document | None) -> Numbering:

@@ -7,7 +7,9 @@ derived from those rows is corrected, in the same transaction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -40,6 +42,7 @@ def plan_fold(
 
     Raises:
         RefoldTooLarge: all together changes too many rows; the batch has to be cut.
+        LaterEventFails: one of several late events of a document makes a later one fail; as above.
     """
     came: dict[str, list[Event]] = defaultdict(list)
     faults: dict[str, Exception] = {}
@@ -49,7 +52,7 @@ def plan_fold(
         except Exception as error:  # noqa: BLE001 - a key that can't be made is its event's fault
             faults[record.event.key] = error
     documents = tx.table(action.table).get(came)
-    arrivals = sort_out(action, came, documents, holds)
+    arrivals = sort_out(action, came, documents, holds, partial(_voided, tx, registry, action))
     by_key = {key: sorted(events, key=_order) for key, events in arrivals.by_key.items() if events}
     standings = {key: standing_of(document) for key, document in documents.items()}
     later = LaterRows(tx, action, _late(by_key, standings))
@@ -73,6 +76,17 @@ def plan_fold(
 
 
 _order: Final = attrgetter("order")
+
+
+def _voided(
+    tx: Records, registry: Registry, action: Fold, entities: Collection[tuple[str, str]]
+) -> Iterator[tuple[str, Event]]:
+    """The events of these entities that were taken back and went to this fold, by document."""
+    for event in tx.events.voided_of(entities):
+        if action.name in (one.name for one in registry.actions_for(event.type)):
+            # An event of which no key can be made was none of any document.
+            with suppress(Exception):
+                yield action.key(event), event
 
 
 def standing_of(document: Document) -> Standing:

@@ -40,7 +40,8 @@ def rewrite(
         known: by key, the events of all rows that were read.
         without: keys of the events that were taken out.
         numbers: by key, the numbers that documents have seen with these events, where they
-            are kept; what is taken out has been seen all the same.
+            are kept. What is taken out has been seen all the same; where the document goes with
+            it, the note on the event tells so, and is read when the document begins anew.
 
     Returns:
         What was corrected in derived documents; None where nothing had to be.

@@ -29,6 +29,13 @@ INDEXES: Final = {
             [("repeated", ASCENDING), ("tenant", ASCENDING)],
             partialFilterExpression={"repeated": True},
         ),
+        # Prevents a look at all events of an entity where the undone ones are asked for. Only
+        # those are in it.
+        IndexModel(
+            [("tenant", ASCENDING), ("entity_id", ASCENDING)],
+            name="voided_of_entity",
+            partialFilterExpression={"voided": {"$exists": True}},
+        ),
     ],
     "payloads": [],
 }
@@ -108,6 +115,13 @@ class Events:
         }
         found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
         return self._records(list(found))
+
+    def voided_of(self, entities: Collection[tuple[str, str]]) -> list[Event]:
+        """The events of these entities, by tenant and id, that were taken back."""
+        voided = {"voided": {"$exists": True}}
+        ranges = [{"tenant": tenant, "entity_id": id_, **voided} for tenant, id_ in entities]
+        found = self._events.find({"$or": ranges}, session=self._session, batch_size=ROUND_TRIP)
+        return [record.event for record in self._records(list(found)).values()]
 
     def of_slots(
         self, slots: range, after: Entity | None, least: int

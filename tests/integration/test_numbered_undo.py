@@ -6,7 +6,7 @@ from pymongo.database import Database
 
 from pipeline.executor import Executor
 from pipeline.lateness import costs, find
-from tests.facts import Document
+from tests.facts import Document, fact
 from tests.integration import numbered_handlers
 from tests.integration.harness import Harness
 from tests.integration.test_hold_back import APPLY, step
@@ -70,3 +70,25 @@ def test_an_event_that_waits_can_be_undone_and_come_again(person: Person) -> Non
     person.redo(step(2))
     assert person.document("steps", "acme:T1")["seqs"] == [0, 1, 2]
     assert person.store.records.batches.idle()
+
+
+def test_a_number_has_been_seen_though_its_document_went_with_it(person: Person) -> None:
+    """The note on the event tells it: the next one is neither held back nor marked."""
+    person.process(step(0), step(1))
+    person.undo(step(0))
+    person.undo(step(1))
+    person.process(step(2))
+    assert person.states(step(2)) == {APPLY: "done", "steps.count": "done"}
+    assert person.document("steps", "acme:T1")["_sync"]["numbers"] == [["desk", 0, 2]]
+    assert find(person.store).findings == []
+
+
+def test_a_number_that_was_undone_is_that_of_its_own_document_and_fold(person: Person) -> None:
+    """Another entity's event, and one of another fold, still waits for its predecessor."""
+    others = step(0), fact("n0", 0, type="note.x", entity_id="T2", seq=0)
+    person.process(*others)
+    for event in others:
+        person.undo(event)
+    waiting = fact("s1", 1, type="step.x", entity_id="T2", seq=1)
+    person.process(waiting)
+    assert person.states(waiting) == {APPLY: "held"}
