@@ -17,7 +17,7 @@ from pipeline.executor import Executor
 from pipeline.querying import as_of, history, query
 from pipeline.queue import Heartbeats, JobQueue
 from pipeline.shelving import Shelver
-from pipeline.store import Among
+from pipeline.store import Among, Voided
 from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
 from pipeline.undo import Undoing, key_of
@@ -340,6 +340,21 @@ def test_events_that_wait_are_put_aside_let_go_and_counted_without_a_scan(
     counted = [o for o in found if o.get("command", {}).get("hint") == "held_by_document"]
     assert [operation["docsExamined"] for operation in counted] == [0, 0]
     assert [o["ns"] for o in found if "COLLSCAN" in o.get("planSummary", "")] == []
+
+
+def test_what_was_undone_of_an_entity_is_found_by_an_index(numbering: Harness) -> None:
+    """Of undone events alone, wherever a numbered document begins with a gap."""
+    numbering.process(*(fact(f"s{n}", n, type="step.taken", seq=n) for n in range(50)))
+    records = numbering.store.records
+    note = Voided(NOON, "ann", "a test")
+    records.events.void("s3@acme/desk", note)
+    assert [event.seq for event in records.events.voided_of({("acme", "T1"), ("acme", "T2")})] == [
+        3
+    ]
+    found = [
+        o for o in operations(numbering) if "voided" in str(o.get("command", {}).get("filter"))
+    ]
+    assert [(o["docsExamined"], "COLLSCAN" in o["planSummary"]) for o in found] == [(1, False)]
 
 
 def test_queries_by_key_and_tenant_scan_nothing(watched: Harness) -> None:
