@@ -308,7 +308,8 @@ def _sort_out(folded: Folded, stretches: Sequence[Stretch]) -> None:
                     folded.affected.append(row)
                     folded.stood[row.event] = stored
         folded.closed |= stretch.closed(folded.key)
-    folded.stood |= {row.event: row for row in folded.removed}
+    if folded.removed:
+        folded.stood |= {row.event: row for row in folded.removed}
 
 
 def _stand(folded: Folded, standing: Standing | None, last: Stretch, end: _Base) -> None:
@@ -338,7 +339,7 @@ def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, 
     return {
         name: value
         for name, value in before.items()
-        if after[name] is not value and not same(after[name], value)
+        if (new := after[name]) is not value and (new != value or not same(new, value))
     }
 
 

@@ -142,7 +142,7 @@ def _settled(state: State, held: Fields | None) -> tuple[Fields, Fields | None, 
     for name, value in fields.items():
         old = _NOTHING if held is None else held[name]
         if value is not old:
-            if changed is not None and not same(value, old):
+            if changed is not None and (value != old or not same(value, old)):
                 changed[name] = old
             # Most are plain text: not to ask saves a tenth of the time of a whole event.
             if type(value) is not str or not value.isascii():

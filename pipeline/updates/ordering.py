@@ -87,7 +87,7 @@ def identity(value: Any) -> tuple[Any, ...]:
 def same(one: Any, other: Any) -> bool:
     """Whether two values are alike in type and value, all the way down; 1 is not True.
 
-    A subclass counts as its plain type, as which MongoDB gives it back, and NaN is itself.
+    A subclass counts as its plain type, as which MongoDB gives it back.
     """
     if type(one) is not type(other):
         return _plain(one) is _plain(other) and bool(one == other)
@@ -99,7 +99,7 @@ def same(one: Any, other: Any) -> bool:
         )
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other) or bool(one != one and other != other)  # noqa: PLR0124 - NaN
+    return bool(one == other)
 
 
 def same_fields(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:

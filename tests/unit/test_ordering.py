@@ -37,7 +37,6 @@ ALIKE: list[tuple[Any, Any]] = [
     (Colour.RED, "red"),
     ([Colour.RED], ["red"]),
     (Int64(7), 7),
-    (float("nan"), float("nan")),
     (NOON, datetime(2024, 5, 1, 12, tzinfo=UTC)),
     ({"a": [1, None]}, {"a": [1, None]}),
 ]
@@ -53,7 +52,7 @@ def test_a_type_is_part_of_a_value(one: object, other: object) -> None:
 
 @pytest.mark.parametrize(("one", "other"), ALIKE, ids=repr)
 def test_what_mongodb_gives_back_is_the_same(one: object, other: object) -> None:
-    """A subclass as its plain type, and NaN, which Python holds unequal to itself."""
+    """A subclass as its plain type."""
     assert same(one, other)
     assert same(other, one)
     assert same_fields({"field": one}, {"field": other})
