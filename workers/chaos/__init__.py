@@ -5,8 +5,8 @@ wiped and cut off. In the end every table has to equal a sequential run of the s
 memory, and the ledger has to tell of exactly one effect for each event and handler.
 """
 
-from workers.chaos.faults import Fault, Kind, schedule
+from workers.chaos.faults import Fault, Kind, OutageTooLongError, schedule
 from workers.chaos.run import Options, run
 from workers.chaos.verdict import Verdict
 
-__all__ = ["Fault", "Kind", "Options", "Verdict", "run", "schedule"]
+__all__ = ["Fault", "Kind", "Options", "OutageTooLongError", "Verdict", "run", "schedule"]

@@ -44,9 +44,18 @@ WEIGHTS: Final = {
 Outages come once each, where they are asked for.
 """
 
+OUTAGES: Final = frozenset({Kind.REDIS_GONE, Kind.MONGODB_GONE})
+"""What strikes because it was asked for: it waits until it can."""
+
 SHORTEST: Final = 0.5
 LONGEST: Final = 3.0
 BETWEEN_OUTAGES: Final = 10.0
+BEFORE_OUTAGES: Final = 0.2
+"""Share of the time that is over when the first outage begins."""
+
+
+class OutageTooLongError(ValueError):
+    """The outages that were asked for do not fit into the time of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,15 @@ def schedule(seed: int, seconds: float, every: float, outage: float = 0.0) -> li
     Each kind comes once before any comes by weight, so that a short run meets all of them.
     With an outage, Redis and then MongoDB are gone for so many seconds, the first one when a
     fifth of the time is over.
+
+    Raises:
+        OutageTooLongError: the second outage would not be over by the end.
     """
+    if outage and seconds < shortest_with(outage):
+        raise OutageTooLongError(
+            f"two outages of {outage:g} s do not fit into {seconds:g} s: make them shorter, or "
+            f"let the run take {shortest_with(outage) / 60:.1f} minutes or longer"
+        )
     draw = random.Random(seed)
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     first = draw.sample(kinds, len(kinds))
@@ -83,9 +100,14 @@ def schedule(seed: int, seconds: float, every: float, outage: float = 0.0) -> li
         faults.append(Fault(at, kind, draw.random(), draw.uniform(SHORTEST, LONGEST)))
         at += draw.expovariate(1 / every)
     if outage:
-        first_at = seconds / 5
+        first_at = seconds * BEFORE_OUTAGES
         second_at = first_at + outage + BETWEEN_OUTAGES
         faults.append(Fault(first_at, Kind.REDIS_GONE, 0.0, outage))
         faults.append(Fault(second_at, Kind.MONGODB_GONE, 0.0, outage))
         faults.sort(key=lambda fault: fault.at)
     return faults
+
+
+def shortest_with(outage: float) -> float:
+    """Seconds that a run has to take for both outages to be over by its end."""
+    return (2 * outage + BETWEEN_OUTAGES) / (1 - BEFORE_OUTAGES)

@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 from pipeline.store.policies import LockPolicies, Scope
 from workers.bootstrap import Application, application
 from workers.chaos import handlers as own_handlers
-from workers.chaos.faults import schedule
+from workers.chaos.faults import OUTAGES, Fault, schedule
 from workers.chaos.stage import LOCK_SECONDS, Stage
 from workers.chaos.story import delivery, story
 from workers.chaos.verdict import Verdict, judge, judge_effects
@@ -36,7 +36,7 @@ AHEAD: Final = 60
 POLL_SECONDS: Final = 0.2
 SINK: Final = "outside.txt"
 PATIENCE_SECONDS: Final = 240.0
-"""So long after the last fault all has to be done."""
+"""So long after the last fault all has to be done, and the last call has to be answered."""
 
 log = structlog.get_logger(__name__)
 
@@ -113,8 +113,11 @@ def run(
         tick: told how far the run has come, again and again.
 
     Raises:
+        OutageTooLongError: the outages asked for do not fit into the time.
         EmbeddedError: a server can't be started.
+        Unavailable: the workers did not start, or the last call was never answered.
     """
+    faults = schedule(options.seed, options.minutes * 60, options.every, options.outage)
     options.folder.mkdir(parents=True, exist_ok=True)
     if events is None:
         events = story(options.seed, options.count or int(options.minutes * 60 * RATE))
@@ -139,15 +142,16 @@ def run(
             LockPolicies(app.store.database).change(Scope(None, None), values, app.clock.now())
             sender = _Sender(app, options, events, progress)
             _wait_for_workers(app, stage, options.workers)
-            _strike_while_sending(options, stage, sender, verdict, progress, tick)
+            _strike_while_sending(options, faults, stage, sender, verdict, progress, tick)
             progress.phase = "finishing"
             stage.calm()
             _finish(app, stage, verdict, progress, tick)
             verdict.seconds, verdict.sent = progress.seconds, progress.sent
             progress.phase = "comparing"
             tick(progress)
-            judge(verdict, app.store, registry, sender.sent, stage.wipes)
-            judge_effects(verdict, app.store, options.folder / SINK)
+            expected = judge(verdict, app.store, registry, sender.sent, stage.wipes)
+            sink = options.folder / SINK
+            judge_effects(verdict, app.store, expected, sink, options.workers)
     return verdict
 
 
@@ -168,9 +172,8 @@ class _Sender(threading.Thread):
         self.fault: BaseException | None = None
 
     def end(self) -> None:
-        """Send no more."""
+        """Send no more; a call that was begun goes on until it is answered."""
         self._over.set()
-        self.join()
 
     def run(self) -> None:
         """Send until all is sent, or the time is over."""
@@ -209,28 +212,68 @@ class _Sender(threading.Thread):
 
 def _strike_while_sending(
     options: Options,
+    faults: Sequence[Fault],
     stage: Stage,
     sender: _Sender,
     verdict: Verdict,
     progress: Progress,
     tick: Tick,
 ) -> None:
-    """Inject faults at their moments until all is sent or the time is over."""
-    faults = schedule(options.seed, options.minutes * 60, options.every, options.outage)
+    """Inject faults at their moments until all is sent or the time is over.
+
+    Faults whose victim is down already are left out, but for outages, which wait for it.
+
+    Raises:
+        Unavailable: the last call was never answered.
+    """
+    to_come, waiting = list(faults), list[Fault]()
     progress.phase = "sending under faults"
     started = time.monotonic()
     sender.start()
     while sender.is_alive() and progress.seconds < options.minutes * 60:
         progress.seconds = time.monotonic() - started
-        while faults and faults[0].at <= progress.seconds:
-            fault = faults.pop(0)
-            if stage.strike(fault):
-                verdict.faults[fault.kind.value] += 1
-                progress.faults += 1
+        while to_come and to_come[0].at <= progress.seconds:
+            waiting.append(to_come.pop(0))
+        # Those that wait go first, so that no later fault takes their victim from them.
+        struck = [_strike(stage, fault, verdict, progress) for fault in waiting]
+        waiting = [
+            fault
+            for fault, did in zip(waiting, struck, strict=True)
+            if not did and fault.kind in OUTAGES
+        ]
         stage.tend()
         tick(progress)
         time.sleep(POLL_SECONDS)
+    _end_sending(stage, sender, progress, tick, started)
+    never = [fault.kind.value for fault in (*waiting, *to_come) if fault.kind in OUTAGES]
+    if never:
+        verdict.unfinished = f"asked for, and never came to it: {', '.join(never)}"
+
+
+def _strike(stage: Stage, fault: Fault, verdict: Verdict, progress: Progress) -> bool:
+    did = stage.strike(fault)
+    if did:
+        verdict.faults[fault.kind.value] += 1
+        progress.faults += 1
+    return did
+
+
+def _end_sending(
+    stage: Stage, sender: _Sender, progress: Progress, tick: Tick, started: float
+) -> None:
+    """Let the call that is under way be answered: what is down comes back meanwhile."""
     sender.end()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while sender.is_alive():
+        stage.tend()
+        progress.seconds = time.monotonic() - started
+        tick(progress)
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"a call was not answered within {PATIENCE_SECONDS:g} s after the time was over; "
+                f"see the logs in the run's folder"
+            )
+        sender.join(POLL_SECONDS)
     if sender.fault is not None:
         raise sender.fault
 

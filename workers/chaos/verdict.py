@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 from pipeline import Event
 from pipeline.declarations import Fold
 from pipeline.registry import Registry
-from pipeline.replay import Audit, Differences, audit, compare, replay
-from pipeline.store import LedgerState, Store
-from workers.chaos.handlers import tell
+from pipeline.replay import Audit, Differences, Tables, audit, compare, replay
+from pipeline.store import Store
+from workers.chaos.handlers import apply_account
+from workers.chaos.outside import Outside, asked_for, judge_outside
 
 SHOWN: Final = 5
-TELL: Final = tell.name
 
 
 class Hold(NamedTuple):
@@ -53,10 +53,8 @@ class Verdict:
         differences: the tables against the sequential run.
         audit: the ledger against the registry.
         overlaps: pairs of runs that held the same document at the same time.
-        effects: keys that came outside, each once; at least one for each effect that is done.
-        repeated_effects: how often a key came again; where a worker died before it noted it.
-        missing_effects: effects that the ledger calls done and that never came outside.
-        unfinished: why the run did not come to its end, if it did not.
+        outside: the effects against the ledger and the sequential run.
+        unfinished: why the run did not do all that was asked for, if it did not.
     """
 
     seed: int
@@ -70,23 +68,22 @@ class Verdict:
     differences: Differences = field(default_factory=lambda: Differences({}))
     audit: Audit = field(default_factory=Audit)
     overlaps: list[str] = field(default_factory=list)
-    effects: int = 0
-    repeated_effects: int = 0
-    missing_effects: list[str] = field(default_factory=list)
+    outside: Outside = field(default_factory=Outside)
     unfinished: str = ""
 
     @property
     def lost(self) -> int:
         """Effects that are not there, and documents that are missing."""
         missing = sum(table.missing for table in self.differences.tables.values())
-        unseen = len(self.missing_effects)
-        return self.audit.lost.count + self.audit.unfinished.count + missing + unseen
+        rows = self.audit.lost.count + self.audit.unfinished.count
+        return rows + missing + self.outside.lost
 
     @property
     def doubled(self) -> int:
         """Effects there are too many of, and documents nobody made."""
         unexpected = sum(table.unexpected for table in self.differences.tables.values())
-        return self.audit.doubled.count + self.audit.unexpected.count + unexpected
+        rows = self.audit.doubled.count + self.audit.unexpected.count
+        return rows + unexpected + self.outside.doubled
 
     @property
     def wrong(self) -> int:
@@ -95,8 +92,19 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Whether everything is as if nothing had happened."""
-        return not (self.unfinished or self.lost or self.doubled or self.wrong or self.overlaps)
+        """Whether events were sent, and everything is as if nothing had happened to them."""
+        wrong = self.lost or self.doubled or self.wrong or self.overlaps
+        return bool(self.events) and not (self.unfinished or wrong)
+
+    @property
+    def reservations(self) -> list[str]:
+        """What this verdict does not say, though a reader might take it for said."""
+        said = []
+        if not self.faults.total():
+            said.append("no fault was injected")
+        if not self.outside.judged:
+            said.append("effects were not judged: they are known of the run's own handlers only")
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """The verdict for programs."""
@@ -111,25 +119,29 @@ class Verdict:
             "doubled": self.doubled,
             "wrong": self.wrong,
             "overlaps": len(self.overlaps),
-            "effects": self.effects,
-            "repeated_effects": self.repeated_effects,
+            "effects_judged": self.outside.judged,
+            "effects": self.outside.keys,
+            "repeated_effects": self.outside.repeated,
+            "explained_repetitions": self.outside.explained,
             "late": self.late,
             "retried": self.retried,
             "set_aside": self.set_aside,
             "seconds": round(self.seconds, 1),
             "unfinished": self.unfinished,
             "details": self.details(),
+            "reservations": self.reservations,
         }
 
     def details(self) -> list[str]:
         """The first of what is wrong, for people."""
         found = [self.unfinished] if self.unfinished else []
+        if not self.events:
+            found.append("no event was sent, so nothing was tried")
         if not self.differences.equal:
             found += str(self.differences).splitlines()
         if not self.audit.clean:
             found += str(self.audit).splitlines()
-        found += [f"never came outside: {key}" for key in self.missing_effects[:SHOWN]]
-        return found + self.overlaps[:SHOWN]
+        return found + self.outside.details() + self.overlaps[:SHOWN]
 
 
 def judge(
@@ -138,7 +150,7 @@ def judge(
     registry: Registry,
     events: Sequence[Event],
     wipes: Sequence[Wipe] = (),
-) -> None:
+) -> Tables:
     """Compare what is stored with a sequential run of the same events in memory.
 
     Args:
@@ -147,6 +159,9 @@ def judge(
         registry: the handlers.
         events: what was sent.
         wipes: when Redis was wiped, in their order.
+
+    Returns:
+        The tables of the sequential run.
     """
     expected = replay(registry, events)
     verdict.events = expected.events
@@ -155,16 +170,28 @@ def judge(
     failures = [(failure.event, failure.handler) for failure in expected.failures]
     verdict.audit = audit(registry, events, _rows(verdict, store), failures)
     verdict.overlaps = overlaps(_holds(store, registry), wipes)
+    return expected
 
 
-def judge_effects(verdict: Verdict, store: Store, sink: Path) -> None:
-    """Compare what came outside with what the ledger says was done."""
+def judge_effects(
+    verdict: Verdict, store: Store, expected: Tables, sink: Path, workers: int
+) -> None:
+    """Compare what came outside with the ledger and the sequential run.
+
+    Args:
+        verdict: is told; it knows the faults, of which each may have hit all workers.
+        store: what is stored.
+        expected: the tables of the sequential run.
+        sink: the file that stands for the world outside; need not be there.
+        workers: worker processes that there were.
+    """
+    if apply_account.table not in expected.chains:
+        return
     came = Counter(sink.read_text().splitlines()) if sink.exists() else Counter[str]()
-    verdict.effects = len(came)
-    verdict.repeated_effects = came.total() - len(came)
-    rows = store.records.ledger.scan()
-    done = {row.id for row in rows if row.handler == TELL and row.state is LedgerState.DONE}
-    verdict.missing_effects = sorted(done - came.keys())
+    ledger = store.records.ledger
+    asked = asked_for(expected, ledger.scan())
+    repeats = verdict.faults.total() * workers
+    verdict.outside = judge_outside(came, ledger.scan(), asked, repeats)
 
 
 def _rows(verdict: Verdict, store: Store) -> Iterator[tuple[str, str, str]]:

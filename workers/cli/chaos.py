@@ -12,10 +12,10 @@ from rich.table import Table
 
 from workers import logs
 from workers.bootstrap import process_name
-from workers.chaos import Options, Verdict
+from workers.chaos import Options, OutageTooLongError, Verdict
 from workers.chaos import run as run_chaos
 from workers.chaos.run import Progress
-from workers.cli.context import Exit, Json, err, explained, out, print_json
+from workers.cli.context import Exit, Json, err, explained, fail, out, print_json
 
 LOG = "chaos.log"
 
@@ -58,7 +58,8 @@ def run(  # noqa: PLR0913 - a command names all its options
     Events come late and twice, and handlers raise. Then every table is compared with a
     sequential run of the same events in memory, and the ledger with what it should hold.
 
-    Exit status: 0 where nothing was lost, doubled or wrong, 1 where something was.
+    Exit status: 0 where nothing was lost, doubled or wrong, 1 where something was, or the
+    run did not do all that was asked for.
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-chaos-") as temporary:
         where = folder or Path(temporary)
@@ -73,8 +74,11 @@ def run(  # noqa: PLR0913 - a command names all its options
             outage=outage,
             workers=workers,
         )
-        with explained():
-            verdict = _run(options)
+        try:
+            with explained():
+                verdict = _run(options)
+        except OutageTooLongError as error:
+            fail(str(error), Exit.USAGE)
     if as_json:
         print_json(verdict.to_json())
     else:
@@ -115,7 +119,7 @@ def _print(verdict: Verdict) -> None:
         facts.add_row("set aside", f"{verdict.set_aside:,} whose workers were killed, put back")
     facts.add_row(
         "outside",
-        f"{verdict.effects:,} effects; {verdict.repeated_effects:,} again, under their keys",
+        f"{verdict.outside.keys:,} effects; {verdict.outside.repeated:,} again, under their keys",
     )
     facts.add_row("time", f"{verdict.seconds:,.0f} s")
     for name, count in (
@@ -128,5 +132,7 @@ def _print(verdict: Verdict) -> None:
     out.print(facts)
     for line in verdict.details():
         err.print(line, style="red", highlight=False, markup=False)
+    for line in verdict.reservations:
+        out.print(f"[yellow]![/] {line}", highlight=False)
     sign = "[green]✓[/] as if nothing had happened" if verdict.clean else "[red]✗[/] not clean"
     out.print(f"{sign}: {sum(verdict.faults.values())} faults", highlight=False)
