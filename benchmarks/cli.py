@@ -26,7 +26,17 @@ from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.summary import Line, lines
 from workers import logs
 from workers.bootstrap import process_name, servers
-from workers.cli.context import Exit, Json, err, explained, fail, out, print_json, settings_from
+from workers.cli.context import (
+    Exit,
+    Json,
+    cell,
+    err,
+    explained,
+    fail,
+    out,
+    print_json,
+    settings_from,
+)
 
 RESULTS: Final = Path("bench-results")
 HANDLERS: Final = "handlers.appointments"
@@ -115,7 +125,7 @@ def run(
     target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
     _tell(result, as_json=as_json)
     if not as_json:
-        out.print(f"written to {target}", highlight=False, soft_wrap=True)
+        out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
     if any(one.passed is False for one in result.runs):
         raise typer.Exit(Exit.FAILED)
 
@@ -208,7 +218,7 @@ def _tell(result: Result, *, as_json: bool) -> None:
         return
     where = result.environment
     out.print(
-        f"{where.cpu}, {where.cores} cores, {where.memory_gib} GiB, load before "
+        f"{cell(where.cpu)}, {where.cores} cores, {where.memory_gib} GiB, load before "
         f"{where.load_before}; MongoDB {where.write_concern}; Redis {where.redis_durability}",
         highlight=False,
     )
@@ -219,7 +229,7 @@ def _tell(result: Result, *, as_json: bool) -> None:
         table.add_row(*_cells(line))
     out.print(table)
     for sentence in dict.fromkeys(note for one in result.runs for note in one.notes):
-        out.print(f"[yellow]![/] {sentence}", highlight=False)
+        out.print(f"[yellow]![/] {cell(sentence)}", highlight=False)
 
 
 def _cells(line: Line) -> list[str]:

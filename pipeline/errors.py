@@ -15,6 +15,7 @@
      ├── WorkerDied            workers died while they ran the event
      ├── JobRefused            a job is none of the pipeline's
      ├── Overloaded            more waits to be done than may; nothing was stored
+     ├── SettingError          a setting can't be used
      └── Unavailable           a server did not answer within the time allowed
 
 The docstring is the default message; what went wrong stays in attributes.
@@ -102,6 +103,10 @@ class Overloaded(PipelineError):
     def __init__(self, message: str | None = None, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SettingError(PipelineError):
+    """A setting can't be used."""
 
 
 class Unavailable(PipelineError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,9 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from rich.console import Console
+from rich.markup import escape
 
-from pipeline.errors import DeclarationError, NotFound, PipelineError, Unavailable
+from pipeline.errors import DeclarationError, NotFound, PipelineError, SettingError, Unavailable
 from pipeline.settings import Settings
 from workers.bootstrap import Application, application, servers
 from workers.doctor import without_secret
@@ -73,7 +75,7 @@ def explained() -> Iterator[None]:
         fail(str(error), Exit.UNAVAILABLE)
     except (RedisError, PyMongoError) as error:
         fail(f"a server stopped answering: {without_secret(str(error))}", Exit.UNAVAILABLE)
-    except DeclarationError as error:
+    except (DeclarationError, SettingError) as error:
         fail(str(error), Exit.USAGE)
     except NotFound as error:
         fail(str(error), Exit.FAILED)
@@ -87,13 +89,14 @@ def explained() -> Iterator[None]:
 
 def fail(message: str, status: Exit) -> NoReturn:
     """Say what is wrong on standard error, and end."""
-    err.print(f"[bold red]✗[/] {_escaped(message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]✗[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(status)
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output; times in ISO 8601 and UTC."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    """One JSON document on standard output; times in ISO 8601 and UTC, no number as null."""
+    text = json.dumps(_of_json(value), default=_plain, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def moment(value: datetime) -> str:
@@ -103,16 +106,25 @@ def moment(value: datetime) -> str:
 
 
 def cell(value: object) -> str:
-    """A value for a table."""
+    """A value for a table, or for a sentence with markup: whoever named it meant no markup."""
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Mapping):
-        return "\n".join(f"{_escaped(str(name))} {cell(inner)}" for name, inner in value.items())
-    return _escaped(str(value)) if value is not None else "[dim]-[/]"
+        return "\n".join(f"{escape(str(name))} {cell(inner)}" for name, inner in value.items())
+    return escape(str(value)) if value is not None else "[dim]-[/]"
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+def _of_json(value: object) -> object:
+    """The same value with null for what no JSON can say: NaN and the infinities."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {name: _of_json(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_of_json(inner) for inner in value]
+        case _:
+            return value
 
 
 def _plain(value: object) -> str:

@@ -60,7 +60,7 @@ def _print(rows: list[LedgerRow], limit: int) -> None:
         if row.outdated is not None:
             table.add_row(
                 moment(row.outdated.at),
-                row.handler,
+                cell(row.handler),
                 cell(row.event),
                 row.state.value,
                 moment(row.write_at),

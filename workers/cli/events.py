@@ -49,7 +49,7 @@ def ingest_file(
     """
     settings = settings_from()
     if str(file) != "-" and not file.is_file():
-        err.print(f"[bold red]✗[/] {file}: no such file")
+        err.print(f"[bold red]✗[/] {cell(file)}: no such file")
         raise typer.Exit(Exit.USAGE)
     bad: list[BadLine] = []
 
@@ -114,12 +114,12 @@ def _print_summary(total: Ingested, bad: list[BadLine]) -> None:
     if total.conflicts:
         err.print(
             f"[red]{total.conflicts:,} events came under an id that is taken, with another "
-            f"content; the first one stays[/]: {', '.join(total.conflict_keys[:5])}",
+            f"content; the first one stays[/]: {cell(', '.join(total.conflict_keys[:5]))}",
             highlight=False,
         )
     if total.unhandled:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in total.unhandled.items())
-        err.print(f"[yellow]stored, but no handler asks for[/]: {kinds}", highlight=False)
+        err.print(f"[yellow]stored, but no handler asks for[/]: {cell(kinds)}", highlight=False)
     if bad:
         err.print(f"[red]{len(bad):,} lines refused[/]", highlight=False)
 
@@ -154,8 +154,8 @@ _SIGNS = {
 
 def _tree(found: Trace) -> Tree:
     record, event = found.record, found.record.event
-    tree = Tree(f"[bold]{cell(event.key)}[/]  {event.type}", highlight=False)
-    about = [f"entity {event.entity_id}", f"happened {moment(event.occurred_at)}"]
+    tree = Tree(f"[bold]{cell(event.key)}[/]  {cell(event.type)}", highlight=False)
+    about = [f"entity {cell(event.entity_id)}", f"happened {moment(event.occurred_at)}"]
     if event.seq is not None:
         about.append(f"sequence {event.seq}")
     about.append(f"received {moment(record.received_at)}")
@@ -194,7 +194,7 @@ def _disorder(found: Disorder) -> str:
 
 
 def _branch(tree: Tree, step: Step) -> None:
-    line = f"[bold]{step.handler}[/]  {_SIGNS[step.state]}"
+    line = f"[bold]{cell(step.handler)}[/]  {_SIGNS[step.state]}"
     row, run = step.row, step.run
     if row is None:
         branch = tree.add(line)
@@ -204,16 +204,17 @@ def _branch(tree: Tree, step: Step) -> None:
             line += f"  read and folded in {milliseconds(run.read_at, row.write_at)} ms"
         branch = tree.add(line + _coming(row))
         if row.key is not None:
-            branch.add(f"{step.table}[{cell(row.key)}]".replace("[", r"\[", 1))
+            branch.add(cell(f"{step.table}[{row.key}]"))
         for written in row.wrote.describe():
             branch.add(f"  {cell(written)}")
         if run is not None:
-            branch.add(f"[dim]worker {run.worker}  job {row.job}[/]")
+            branch.add(f"[dim]worker {cell(run.worker)}  job {cell(row.job)}[/]")
         if row.outdated is not None:
             by, since = cell(row.outdated.by), moment(row.outdated.at)
             branch.add(f"[yellow]would be different now[/], since {by} ({since})")
         if row.error is not None and row.state is not LedgerState.VOIDED:
             error = row.error
-            branch.add(f"[red]{error['type']}: {cell(error['message'])}[/] (in {error['stage']})")
+            said = cell(f"{error['type']}: {error['message']}")
+            branch.add(f"[red]{said}[/] (in {cell(error['stage'])})")
     for child in step.steps:
         _branch(branch, child)

@@ -138,7 +138,7 @@ def _print_list(found: Sequence[Finding]) -> None:
             moment(row.write_at),
             disorder.mark.value,
             _event(row.event, finding.event),
-            f"{row.handler}\n{cell(row.key)}",
+            f"{cell(row.handler)}\n{cell(row.key)}",
             "nothing" if disorder.seen is None else _event(disorder.seen, finding.seen),
             "-" if disorder.late_ms is None else in_words(disorder.late_ms),
             _healed(disorder.refolded),

@@ -9,7 +9,7 @@ import typer
 from pipeline.declarations import Lane
 from workers import logs, sweeper, worker
 from workers.bootstrap import process_name
-from workers.cli.context import Exit, Json, opened, out, print_json, settings_from
+from workers.cli.context import Exit, Json, cell, opened, out, print_json, settings_from
 from workers.cli.up import up
 from workers.doctor import checks
 
@@ -63,8 +63,8 @@ def doctor(as_json: Json = False) -> None:  # noqa: FBT002 - a flag of the comma
     else:
         for check in found:
             sign = "[green]✓[/]" if check.ok else "[red]✗[/]"
-            out.print(f"{sign} {check.name}: {check.detail}", highlight=False)
+            out.print(f"{sign} {cell(check.name)}: {cell(check.detail)}", highlight=False)
             if check.hint:
-                out.print(f"  → {check.hint}", style="dim", highlight=False)
+                out.print(f"  → {cell(check.hint)}", style="dim", highlight=False)
     if not all(check.ok for check in found):
         raise typer.Exit(Exit.FAILED)

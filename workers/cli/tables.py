@@ -44,14 +44,14 @@ def _print_status(now: Snapshot) -> None:
     stored = Table("table", "documents", title="Tables", title_justify="left")
     stored.columns[1].justify = "right"
     for name, count in now.tables.items():
-        stored.add_row(name, f"{count:,}")
+        stored.add_row(cell(name), f"{count:,}")
     out.print(stored)
     waiting = Table("handler", "batches", "events", title="Waiting", title_justify="left")
     for handler, (batches, events) in sorted(now.backlog.items()):
-        waiting.add_row(handler, f"{batches:,}", f"{events:,}")
+        waiting.add_row(cell(handler), f"{batches:,}", f"{events:,}")
     out.print(waiting if now.backlog else "[green]✓[/] nothing is waiting")
     running = ", ".join(f"{name} ({_doing(jobs)})" for name, jobs in sorted(now.workers.items()))
-    out.print(f"workers: {running or '[yellow]none are running[/]'}", highlight=False)
+    out.print(f"workers: {cell(running) or '[yellow]none are running[/]'}", highlight=False)
     lanes = ", ".join(f"{lane} {length:,}" for lane, length in now.lanes.items())
     out.print(f"jobs in RQ: {lanes}", highlight=False)
     for state, count in sorted(now.trouble.items()):
@@ -114,7 +114,8 @@ def query_table(
     # Stamps are for programs; to a person they only take the room.
     columns = list(dict.fromkeys(name for row in rows for name in row if name != "_sync"))
     when = "" if past is None else f" as of {moment(past)}"
-    shown = Table(*columns, title=f"{table}{when}: {len(rows)} shown", title_justify="left")
+    title = f"{cell(table)}{when}: {len(rows)} shown"
+    shown = Table(*map(cell, columns), title=title, title_justify="left")
     for row in rows:
         shown.add_row(*(cell(row.get(name)) for name in columns))
     out.print(shown)
@@ -150,7 +151,7 @@ def show_history(
     if as_json:
         print_json([_row_json(row) for row in rows])
         return
-    shown = Table("from", "to", "event", "changed", title=f"{table}[{cell(key)}]")
+    shown = Table("from", "to", "event", "changed", title=cell(f"{table}[{key}]"))
     shown.title_justify = "left"
     for row in rows:
         end = "now" if row.valid_to is None else moment(row.valid_to)

@@ -16,7 +16,7 @@ from pipeline.errors import Unavailable
 from pipeline.settings import Settings
 from workers import logs
 from workers.bootstrap import application, process_name, servers
-from workers.cli.context import err, explained, out, settings_from
+from workers.cli.context import cell, err, explained, out, settings_from
 from workers.doctor import without_secret
 from workers.lookout import Lookout
 from workers.monitor import Snapshot, snapshot
@@ -61,7 +61,7 @@ def up(
         finally:
             killed = supervisor.stop()
     if killed:
-        err.print(f"killed: {', '.join(killed)}; what they had begun is run again")
+        err.print(f"killed: {cell(', '.join(killed))}; what they had begun is run again")
 
 
 def _greet(settings: Settings) -> None:
@@ -115,11 +115,11 @@ def table(now: Snapshot | None, error: str, children: Sequence[ChildView]) -> Ta
     shown.add_row("running", Text(", ".join(f"{child.name} ({child.pid})" for child in well)))
     for child in children:
         if child not in well:
-            shown.add_row(child.name, _told(child))
+            shown.add_row(cell(child.name), _told(child))
     if now is not None:
         shown.add_row("events", f"{now.events:,}")
         waiting = ", ".join(f"{h} {events:,}" for h, (_, events) in sorted(now.backlog.items()))
-        shown.add_row("waiting", waiting or "[green]nothing[/]")
+        shown.add_row("waiting", cell(waiting) or "[green]nothing[/]")
         trouble = ", ".join(f"{state} {count:,}" for state, count in sorted(now.trouble.items()))
         shown.add_row("trouble", f"[red]{trouble}[/]" if trouble else "[green]none[/]")
     if error:

@@ -136,7 +136,7 @@ def _look_at(app: Application, entity: str, mode: Mode, limit: int) -> Report:
 def _begin(app: Application, part: Part | None, mode: Mode) -> str:
     name, batches = app.verifier(process_name("cli")).begin(part, repairs=mode is Mode.UPDATE)
     app.queue.enqueue(batches)
-    err.print(f"verification [bold]{name}[/] has begun", highlight=False)
+    err.print(f"verification [bold]{cell(name)}[/] has begun", highlight=False)
     return name
 
 
@@ -161,7 +161,7 @@ def _wait_for(app: Application, name: str, *, quiet: bool) -> None:
                 else:
                     _do_some(app, name)
         except KeyboardInterrupt:
-            err.print(f"it goes on without you; to see it: pipeline verify --resume {name}")
+            err.print(f"it goes on without you; to see it: pipeline verify --resume {cell(name)}")
 
 
 def _do_some(app: Application, name: str) -> None:
@@ -187,7 +187,7 @@ def _finish(report: Report, mode: Mode, *, as_json: bool) -> None:
 
 def _print(report: Report, mode: Mode) -> None:
     out.print(
-        f"[bold]{report.scope}[/] as of {moment(report.as_of)}: {report.events:,} events "
+        f"[bold]{cell(report.scope)}[/] as of {moment(report.as_of)}: {report.events:,} events "
         f"recalculated, {report.documents:,} documents and rows looked at",
         highlight=False,
     )
@@ -195,13 +195,13 @@ def _print(report: Report, mode: Mode) -> None:
         done, units = report.units
         out.print(
             f"[yellow]not done[/]: {done} of {units} units; to go on looking: "
-            f"[cyan]pipeline verify --resume {report.name}[/]",
+            f"[cyan]pipeline verify --resume {cell(report.name)}[/]",
             highlight=False,
         )
     if report.waiting:
         out.print(f"{report.waiting:,} times an event still waits for a handler", highlight=False)
     for table, count in report.wrong.items():
-        out.print(f"[red]✗[/] {table}: {count:,} wrong", highlight=False)
+        out.print(f"[red]✗[/] {cell(table)}: {count:,} wrong", highlight=False)
     if report.unknown:
         out.print(f"[yellow]?[/] {report.unknown:,} can't be told", highlight=False)
     if report.repaired:
@@ -217,13 +217,13 @@ def _table(findings: Sequence[Finding], mode: Mode) -> Table:
     table = Table(*names, *(() if mode is Mode.ERRORS else ("should be", "is")))
     for finding in findings:
         if isinstance(finding, Unknown):
-            table.add_row(finding.table, cell(finding.id), f"can't tell: {cell(finding.why)}")
+            table.add_row(cell(finding.table), cell(finding.id), f"can't tell: {cell(finding.why)}")
         elif mode is Mode.ERRORS:
             what = f"{finding.kind.value} {finding.path}".strip()
-            table.add_row(finding.table, cell(finding.id), cell(what))
+            table.add_row(cell(finding.table), cell(finding.id), cell(what))
         else:
             table.add_row(
-                finding.table,
+                cell(finding.table),
                 cell(finding.id),
                 cell(finding.path or finding.kind.value),
                 cell(finding.expected),

@@ -12,7 +12,7 @@ from pipeline.dead_letters import REASON_CHARACTERS, Inputs, Letter, Where, find
 from pipeline.dead_letters import as_json as letter_json
 from pipeline.errors import NotFound, UnknownHandler
 from workers.bootstrap import Application
-from workers.cli.context import Json, opened, out, print_json, settings_from
+from workers.cli.context import Json, cell, opened, out, print_json, settings_from
 from workers.cli.dead.asking import Asked, decide, hint, of_events
 from workers.cli.dead.showing import print_letter, print_list
 from workers.cli.times import moment_option
@@ -103,7 +103,7 @@ def list_letters(  # noqa: PLR0913 - each is an option of the command line
         elif letters:
             print_list(letters, tally(app.store, where))
         else:
-            out.print(f"[green]✓[/] no dead letters{hint(app, where)}", highlight=False)
+            out.print(f"[green]✓[/] no dead letters{cell(hint(app, where))}", highlight=False)
 
 
 def show(

@@ -47,7 +47,7 @@ def print_list(letters: Sequence[Letter], tallies: Sequence[Tally]) -> None:
         table.add_row(
             moment(letter.died_at),
             cell(letter.event),
-            letter.handler,
+            cell(letter.handler),
             f"{letter.attempts}",
             _text(letter.cause.partition("\n")[0][:MESSAGE_CHARACTERS]),
         )
@@ -65,7 +65,7 @@ def print_plan(plan: Sequence[Tally]) -> None:
     table.columns[2].justify = "right"
     for found in plan:
         table.add_row(
-            found.handler,
+            cell(found.handler),
             cell(found.error),
             f"{found.events:,}",
             moment(found.oldest),
@@ -83,8 +83,8 @@ def print_letter(letter: Letter, given: Inputs | None) -> None:
     """
     error, attempts = letter.error, letter.attempts
     out.print(
-        f"[bold red]✗[/] [bold]{letter.handler}[/] has given up on [bold]{cell(letter.event)}[/] "
-        f"after {attempts} attempt{'' if attempts == 1 else 's'}",
+        f"[bold red]✗[/] [bold]{cell(letter.handler)}[/] has given up on "
+        f"[bold]{cell(letter.event)}[/] after {attempts} attempt{'' if attempts == 1 else 's'}",
         highlight=False,
     )
     table = Table.grid(padding=(0, 2))
@@ -108,7 +108,7 @@ def print_letter(letter: Letter, given: Inputs | None) -> None:
 def _facts(letter: Letter) -> list[tuple[str, str]]:
     row, run, record = letter.row, letter.run, letter.record
     by = f" by {_text(run.worker)}" if run else ""
-    facts = [("last attempt", f"{moment(letter.died_at)}{by}"), ("job", row.job)]
+    facts = [("last attempt", f"{moment(letter.died_at)}{by}"), ("job", cell(row.job))]
     if record is None:
         return [*facts, ("event", "is not stored any more")]
     event = record.event

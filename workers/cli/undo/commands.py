@@ -83,7 +83,8 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
         out.print(f"[green]✓[/] {key} is not undone; nothing was changed", highlight=False)
         return
     out.print(
-        f"[green]✓[/] {key} comes again, through {', '.join(redone.handlers) or 'no handler'}",
+        f"[green]✓[/] {key} comes again, through "
+        f"{cell(', '.join(redone.handlers)) or 'no handler'}",
         highlight=False,
     )
     if redone.requeued:

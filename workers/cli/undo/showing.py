@@ -43,7 +43,7 @@ def print_undone(found: Undone, *, tried: bool) -> None:
     if found.out:
         out.print(
             f"[yellow]{len(found.out):,} of its effects stay done[/]: "
-            f"{', '.join(row.handler for row in found.out)}",
+            f"{cell(', '.join(row.handler for row in found.out))}",
             highlight=False,
         )
     if found.fallen:
@@ -62,7 +62,7 @@ def _counts(found: Undone) -> str:
 def _print_documents(documents: Sequence[DocumentChange]) -> None:
     table = Table("document", "field", "before", "after")
     for change in documents[:SHOWN]:
-        name = f"{change.table} {cell(change.id)}"
+        name = cell(f"{change.table} {change.id}")
         if change.after is None or change.before is None:
             table.add_row(name, "", "", "[red]removed[/]" if change.before else "[green]new[/]")
             name = ""
@@ -79,7 +79,7 @@ def _print_fallen(found: Undone) -> None:
         return
     table = Table("event", "handler", "error", title="fail without it", title_justify="left")
     for one in found.fallen[:SHOWN]:
-        table.add_row(cell(one.event), one.handler, cell(one.error))
+        table.add_row(cell(one.event), cell(one.handler), cell(one.error))
     out.print(table)
     _print_rest(len(found.fallen))
 
@@ -89,7 +89,7 @@ def _print_effects(rows: Sequence[LedgerRow], title: str) -> None:
         return
     table = Table("event", "effect", "state", "at", title=f"effects {title}", title_justify="left")
     for row in rows[:SHOWN]:
-        table.add_row(cell(row.event), row.handler, row.state.value, moment(row.write_at))
+        table.add_row(cell(row.event), cell(row.handler), row.state.value, moment(row.write_at))
     out.print(table)
     _print_rest(len(rows))
 
