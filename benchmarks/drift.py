@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from benchmarks.bench import Bench, plain
-from benchmarks.feeding import POLL_SECONDS, feed, wait_until_idle
+from benchmarks.feeding import POLL_SECONDS, StalledError, feed, wait_until_idle
 from benchmarks.measuring import Commits, latency_of
 from benchmarks.planting import plant
 from benchmarks.product import Told
@@ -110,8 +110,13 @@ def _live(
 
 @contextmanager
 def _verifying(app: Application, verified: list[int]) -> Iterator[None]:
-    """Let the workers verify everything until the end, and note how many events it were."""
+    """Let the workers verify everything until the end, and note how many events it were.
+
+    Raises:
+        StalledError: nothing was verified meanwhile, so nothing was measured beside it.
+    """
     over = threading.Event()
+    faults: list[BaseException] = []
 
     def again() -> None:
         while not over.is_set():
@@ -122,10 +127,20 @@ def _verifying(app: Application, verified: list[int]) -> Iterator[None]:
                     break
             verified.append(report.events)
 
-    asking = threading.Thread(target=again, name="verifying")
+    def ask() -> None:
+        try:
+            again()
+        except BaseException as fault:  # noqa: BLE001 - told by the thread that waits for us
+            faults.append(fault)
+
+    asking = threading.Thread(target=ask, name="verifying")
     asking.start()
     try:
         yield
     finally:
         over.set()
         asking.join()
+    if faults:
+        raise faults[0]
+    if not sum(verified):
+        raise StalledError("nothing was verified meanwhile: there is nothing to compare with")

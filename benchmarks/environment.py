@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from redis import Redis
 
 from benchmarks.results import Environment
+from pipeline.queue import connect as connect_redis
 from pipeline.store import connect
 from workers.bootstrap import Servers
 
@@ -25,7 +26,7 @@ GIT_SECONDS: Final = 30
 
 def environment(where: Servers) -> Environment:
     """What a reader has to know of the place where something was measured."""
-    with connect(where.mongo_url) as client, Redis.from_url(where.redis_url) as redis:
+    with connect(where.mongo_url) as client, connect_redis(where.redis_url) as redis:
         return Environment(
             system=platform.platform(),
             cpu=_cpu_model(),

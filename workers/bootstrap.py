@@ -114,6 +114,7 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
 
     Raises:
         DeclarationError: a handler module is wrong.
+        SettingError: an address is none.
         Unavailable: a server does not answer, or can't be used.
     """
     # Handler modules of the user's own are found from where the command was given.

@@ -58,6 +58,8 @@ CLOCK_TOLERANCE = 2.0  # seconds between this clock and a server's; leases last 
 SERVER_TIMEOUT = 3.0  # seconds
 PROBE = "doctor_probe"  # collection written to and dropped
 
+ADDRESS = re.compile(r"(?<![\w+.\-:@/%])([a-z][a-z0-9+.\-]*://)", re.IGNORECASE)
+"""Where an address begins; in the middle of a word it may be a part of a password."""
 SECRET_OPTION = re.compile(
     r"([?&][^=&]*(?:password|token|secret|authmechanismproperties)[^=&]*=)[^&]*", re.IGNORECASE
 )
@@ -99,13 +101,24 @@ def checks(*, redis_url: str | None, mongo_url: str | None, data_dir: Path) -> I
     yield from _mongo(mongo_url or EmbeddedMongo.running_address(data_dir))
 
 
-def without_secret(url: str) -> str:
-    """Mask the password and other secrets of an address; mask too much rather than too little."""
-    scheme, separator, rest = url.rpartition("://")
-    user, at, host = rest.rpartition("@")
+def without_secret(text: str) -> str:
+    """Mask the password and other secrets of every address in a text, or of one alone.
+
+    Too much is masked rather than too little.
+    """
+    before, *addresses = ADDRESS.split(text)
+    if not addresses:
+        return SECRET_OPTION.sub(r"\1***", _masked(before))
+    for at in range(1, len(addresses), 2):
+        addresses[at] = _masked(addresses[at])
+    return SECRET_OPTION.sub(r"\1***", "".join((before, *addresses)))
+
+
+def _masked(address: str) -> str:
+    """An address without its scheme, and what follows it, without the password."""
+    user, at, host = address.rpartition("@")
     name, colon, _ = user.partition(":")
-    masked = f"{name}{colon}***" if colon else name
-    return SECRET_OPTION.sub(r"\1***", f"{scheme}{separator}{masked}{at}{host}")
+    return f"{name}{colon}***{at}{host}" if colon else address
 
 
 def _python() -> Check:

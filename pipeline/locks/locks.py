@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from pipeline.clock import Clock
-from pipeline.errors import Unavailable
+from pipeline.errors import SettingError, Unavailable
 
 FENCE: Final = "pipeline:fence"
 LOCK: Final = "pipeline:lock:"
@@ -45,13 +45,19 @@ def connect(url: str) -> Redis:
 
     RQ raises the timeout of its connection to minutes, and redis-py tries for seconds by
     default; leases are not worth that. One more try is for a connection gone stale.
+
+    Raises:
+        SettingError: that is no address of a Redis.
     """
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=ANSWER_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-    )
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+    except ValueError:  # its text may hold a part of the password
+        raise SettingError("PIPELINE_REDIS_URL is no address of a Redis") from None
 
 
 @dataclass(frozen=True, slots=True)

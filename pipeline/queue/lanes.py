@@ -16,13 +16,18 @@ from rq.results import Result
 from rq.results import get_key as results_key
 
 from pipeline.declarations import Lane
-from pipeline.errors import Unavailable
+from pipeline.errors import SettingError, Unavailable
 from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
 from pipeline.queue.room import Room
 from pipeline.store import Batch
 
 OLDEST: Final = (6, 2)
 """The oldest Redis that has all commands we use."""
+
+NO_ADDRESS: Final = (
+    "PIPELINE_REDIS_URL is no address of a Redis; write redis://user:password@host:6379/0, "
+    "and %XX for what is special in a password"
+)
 
 SHELVES: Final = "pipeline:shelves"
 """A key that time or a wipe removes."""
@@ -34,6 +39,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
     """A connection whose address is checked at once.
 
     Raises:
+        SettingError: that is no address of a Redis.
         Unavailable: nothing answers there, it refuses us, or it can't be used; the message
             says which, and what to do.
     """
@@ -55,6 +61,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
         raise Unavailable(f"Redis refuses us: {error}. Correct PIPELINE_REDIS_URL") from None
     except RedisError as error:
         raise Unavailable(f"Redis does not answer within {timeout_seconds} s: {error}") from None
+    except (ValueError, TypeError):  # their text may hold a part of the password
+        raise SettingError(NO_ADDRESS) from None
     if reason:
         raise Unavailable(reason)
     return client()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -27,7 +28,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from pipeline.errors import Unavailable
+from pipeline.errors import SettingError, Unavailable
 from pipeline.store import batches, events, ledger, policies, snapshots, verifications
 from pipeline.store.batches import Batches
 from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
@@ -48,6 +49,10 @@ TRANSACTION_SECONDS: Final = 30.0
 LONGEST_PAUSE: Final = 0.5
 """Seconds, between two tries of a transaction."""
 DUPLICATE_TRIES: Final = 10
+NO_ADDRESS: Final = (
+    "PIPELINE_MONGO_URL is no address of a MongoDB, or its name is not known; write "
+    "mongodb://user:password@host:27017/?replicaSet=name, and %XX for what is special in a password"
+)
 SHORTEST_HEARTBEAT_MS: Final = 500
 """PyMongo takes no less."""
 OLDEST_WIRE: Final = 17
@@ -84,17 +89,11 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, 
     """A client whose address is checked at once.
 
     Raises:
+        SettingError: that is no address of a MongoDB.
         Unavailable: nothing answers there, it refuses us, or it has no replica set, and so
             no transactions; the message says which, without the password.
     """
-    client: MongoClient[dict[str, Any]] = MongoClient(
-        url,
-        serverSelectionTimeoutMS=int(timeout_seconds * 1000),
-        # Together they are how long a primary that hangs is believed in; 30 s by default.
-        connectTimeoutMS=int(timeout_seconds * 1000),
-        heartbeatFrequencyMS=max(SHORTEST_HEARTBEAT_MS, int(timeout_seconds * 1000)),
-        appname="pipeline",
-    )
+    client = _client(url, timeout_seconds)
     try:
         hello = client.admin.command("hello")
         client.admin.command("listDatabases", nameOnly=True, filter={"name": "admin"})
@@ -110,6 +109,22 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> MongoClient[dict[str, 
         client.close()
         raise Unavailable(reason)
     return client
+
+
+def _client(url: str, timeout_seconds: float) -> MongoClient[dict[str, Any]]:
+    # What is warned of, or raised, may quote the password.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return MongoClient(
+                url,
+                serverSelectionTimeoutMS=int(timeout_seconds * 1000),
+                # Together they are how long a primary that hangs is believed in; 30 s by default.
+                connectTimeoutMS=int(timeout_seconds * 1000),
+                heartbeatFrequencyMS=max(SHORTEST_HEARTBEAT_MS, int(timeout_seconds * 1000)),
+                appname="pipeline",
+            )
+        except (ValueError, PyMongoError):
+            raise SettingError(NO_ADDRESS) from None
 
 
 def unfit(hello: Mapping[str, Any]) -> str | None:
