@@ -9,7 +9,7 @@ waits for a moment or a person is at least shown by RQ, so that is put right as 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -85,8 +85,10 @@ class Sweeper:
             redis.RedisError: Redis is away; the next pass does what this one did not.
             pymongo.errors.PyMongoError, Unavailable: MongoDB is away; as above.
         """
+        # In this order: a worker that begins in between would be taken for one that died.
+        started = self._queue.started()
         running = self._heartbeats.running()
-        deaths = self._rescue(running.keys())
+        deaths = self._rescue(self._queue.orphaned(started, running.keys()))
         due = self._store.records.batches.due(self._clock.now(), PASS_LIMIT)
         missing = self._enqueue(due, {job for jobs in running.values() for job in jobs})
         # After that, so that what is due now is not shown as if it still waited.
@@ -109,9 +111,8 @@ class Sweeper:
             log.info("batches_enqueued_again", due=len(due), enqueued=len(enqueued))
         return len(enqueued)
 
-    def _rescue(self, live: Collection[str]) -> int:
+    def _rescue(self, orphans: Sequence[str]) -> int:
         """Decide how batches go on whose workers died, and tell Redis."""
-        orphans = self._queue.orphaned(live)
         if not orphans:
             return 0
         for batch, suspect in zip(orphans, self._heartbeats.suspects(orphans), strict=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis import Redis
@@ -33,6 +34,20 @@ SHELVES: Final = "pipeline:shelves"
 """A key that time or a wipe removes."""
 
 log = structlog.get_logger(__name__)
+
+
+class Started(NamedTuple):
+    """An execution that a worker has started, as RQ's registry shows it.
+
+    Attributes:
+        registry: key of the registry it stands in.
+        member: what stands there: job and execution.
+        worker: who has started it; empty where Redis has forgotten that.
+    """
+
+    registry: str
+    member: str
+    worker: str
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
@@ -220,22 +235,33 @@ class JobQueue:
                 pipe.llen(queue.key)
             return dict(zip(self._lanes, pipe.execute(), strict=True))
 
-    def orphaned(self, live: Collection[str]) -> list[str]:
+    def started(self) -> list[Started]:
+        """The executions that RQ shows as started."""
+        found: list[Started] = []
+        for queue in self._lanes.values():
+            registry = StartedJobRegistry(queue=queue).key
+            members = [text(member) for member in self._connection.zrange(registry, 0, -1)]
+            workers = self._workers_of(members)
+            found += map(Started, itertools.repeat(registry), members, workers)
+        return found
+
+    def orphaned(self, started: Iterable[Started], live: Collection[str]) -> list[str]:
         """Take note, once, of jobs that were started by workers that live no more.
 
         They are forgotten with this: RQ's own clean-up would some day move jobs that have
         long been run again to its failed registry. Whoever removes an entry has it to
         himself, so each is returned to one caller only.
+
+        Args:
+            started: as `started` says.
+            live: workers that lived after that was asked: a worker that came in between has
+                started nothing of it.
         """
-        found = []
-        for queue in self._lanes.values():
-            started = StartedJobRegistry(queue=queue).key
-            members = [text(member) for member in self._connection.zrange(started, 0, -1)]
-            workers = self._workers_of(members)
-            for member, worker in zip(members, workers, strict=True):
-                if worker not in live and self._connection.zrem(started, member):
-                    found.append(member.partition(":")[0])
-        return found
+        return [
+            one.member.partition(":")[0]
+            for one in started
+            if one.worker not in live and self._connection.zrem(one.registry, one.member)
+        ]
 
     def _workers_of(self, executions: Sequence[str]) -> list[str]:
         """Who started each execution; empty where Redis has forgotten it."""

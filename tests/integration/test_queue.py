@@ -436,9 +436,38 @@ def test_executions_of_workers_that_are_gone_are_forgotten(
     redis_server.zadd(started.key, {"one:1": 1, "two:2": 1, "three:3": 1})
     redis_server.hset("rq:execution:one:1", "worker_name", "gone")
     redis_server.hset("rq:execution:two:2", "worker_name", "live")
-    assert sorted(lanes.orphaned({"live"})) == ["one", "three"]
+    assert sorted(lanes.orphaned(lanes.started(), {"live"})) == ["one", "three"]
     assert redis_server.zrange(started.key, 0, -1) == [b"two:2"]
-    assert lanes.orphaned({"live"}) == []
+    assert lanes.orphaned(lanes.started(), {"live"}) == []
+
+
+def test_a_worker_that_begins_while_the_sweeper_looks_has_not_died(
+    pipeline: OnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is missing among the live ones, and stands among what was started a moment later."""
+    running = pipeline.heartbeats.running
+    queue = Queue("actions", connection=pipeline.redis, serializer=JSONSerializer)
+    registry = StartedJobRegistry(queue=queue).key
+
+    def begins() -> dict[str, list[str]]:
+        before = running()
+        pipeline.heartbeats.beat("new", ["one"])
+        pipeline.redis.zadd(registry, {"one:1": 1})
+        pipeline.redis.hset("rq:execution:one:1", "worker_name", "new")
+        return before
+
+    monkeypatch.setattr(pipeline.heartbeats, "running", begins)
+    assert pipeline.sweep().deaths == 0
+    assert pipeline.redis.zrange(registry, 0, -1) == [b"one:1"]
+
+
+def test_an_orphan_is_told_to_one_who_asks(lanes: JobQueue, redis_server: Redis) -> None:
+    """Though two have seen it stand there."""
+    queue = Queue("actions", connection=redis_server, serializer=JSONSerializer)
+    redis_server.zadd(StartedJobRegistry(queue=queue).key, {"one:1": 1})
+    seen = lanes.started()
+    assert lanes.orphaned(seen, set()) == ["one"]
+    assert lanes.orphaned(seen, set()) == []
 
 
 def test_rq_takes_a_batch_id_as_a_job_id() -> None:
