@@ -303,7 +303,7 @@ class Verifier:
         """What comes when all units of a phase are done: the next phase, or the end."""
         kept = tx.verifications
         before = kept.units(verification.id)
-        if verification.scope == WHOLE and not any(unit.work == DERIVED for unit in before):
+        if verification.scope == WHOLE and not any(unit.work in SECOND for unit in before):
             units = [
                 Unit(f"{verification.id}/{number:05}", work, about)
                 for number, (work, about) in enumerate(self._second_phase(), start=len(before))

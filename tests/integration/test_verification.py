@@ -14,7 +14,7 @@ from pipeline.replay import Difference, Kind
 from pipeline.slots import Part
 from pipeline.verification import Unknown
 from tests.facts import Document, fact
-from tests.integration.sample_handlers import ALL, broken, count_page
+from tests.integration.sample_handlers import ALL, apply_ticket, broken, count_page
 from tests.integration.verifying import Verifying, found, plant, story, told
 
 DERIVED = {"owner_totals", "tenant_totals", "status_totals", "page_totals"}
@@ -128,6 +128,23 @@ def test_a_step_that_is_done_twice_counts_once(pipeline: Verifying) -> None:
     for batch in twice:
         assert pipeline.verifier.run(batch) == []
     assert found(pipeline, name) == []
+
+
+def test_a_verification_of_folds_alone_ends(
+    mongo: MongoClient[Document], database: Database[Document]
+) -> None:
+    """Where nothing is derived, there is no unit of a derived table."""
+    pipeline = Verifying(mongo, database.name, handlers=[apply_ticket])
+    pipeline.process(fact("e1", 1), fact("e2", 2, entity_id="T2"))
+    name, waiting = pipeline.verifier.begin()
+    turns = 0
+    while waiting:
+        waiting += pipeline.verifier.run(waiting.pop(0))
+        turns += 1
+        assert turns < 10
+    kept = pipeline.store.records.verifications.get(name)
+    assert kept is not None
+    assert kept.ended_at is not None
 
 
 class TestOneEntity:
