@@ -21,7 +21,7 @@ its state and its attempts, since its own batch waits for a moment or for a pers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.declarations import Effect, Fold, Observer
@@ -46,7 +46,7 @@ class Case(NamedTuple):
     Attributes:
         record: the event.
         row: its row as it is now; None where it has none any more.
-        stood: its row as it was.
+        stood: its row as it was; None where that is not known, and then effects are not looked at.
         cause: key of the event that came or went.
         gone: where it has no row, what becomes of the handlers below: they wait for it to
             come back, or are voided.
@@ -54,7 +54,7 @@ class Case(NamedTuple):
 
     record: EventRecord
     row: Row | None
-    stood: Row
+    stood: Row | None
     cause: str
     gone: LedgerState = LedgerState.WAITING
 
@@ -103,18 +103,27 @@ class _Finding(NamedTuple):
 class Healer:
     """Corrects all that follows from the changed rows of one action, in its transaction.
 
+    Args:
+        site: where and in which run.
+        action: the fold whose rows have changed.
+        only: handlers and events that are corrected; all others are left as they stand, effects
+            among them. None corrects all.
+
     Attributes:
         corrections: what changes in derived documents.
         rows: the ledger rows that change.
         had: by id, the ledger rows as they were.
     """
 
-    def __init__(self, site: Site, action: Fold) -> None:
+    def __init__(
+        self, site: Site, action: Fold, only: Collection[tuple[str, str]] | None = None
+    ) -> None:
         self._tx = site.tx
         self._run = site.run
         self._settings = site.settings
         self._observers = site.registry.observers_below(action)
-        self._effects = site.registry.effects_of(action)
+        self._effects = site.registry.effects_of(action) if only is None else ()
+        self._only = only
         self._failures: list[Failure] = []
         self._halted: set[tuple[str, str]] = set()
         self._relieved: list[Batch] = []
@@ -157,7 +166,10 @@ class Healer:
         """What has to change of this observer, parents having been looked at before."""
         for case in cases:
             stood = self.had.get(row_id(case.event, observer.name))
-            if stood is not None and stood.discarded:
+            if self._only is not None and (observer.name, case.event) not in self._only:
+                if stood is None or not stood.has_effect:
+                    self._halted.add((observer.name, case.event))
+            elif stood is not None and stood.discarded:
                 self._halted.add((observer.name, case.event))
             elif not self._has_effect(observer.after, case):
                 self._halted.add((observer.name, case.event))
@@ -241,6 +253,8 @@ class Healer:
     def _review(self, effect: Effect, case: Case) -> None:
         """Note whether an effect that was done would be different; void it where it was not."""
         stood = self.had.get(row_id(case.event, effect.name))
+        if case.stood is None:
+            return
         if stood is not None and stood.state in OUT:
             now = None if case.row is None else case.row.transition.digest
             row = stood.compared(now, case.stood.transition.digest, case.cause, self._run.write_at)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pipeline.declarations import Action, Commutative, Fold, Handler, Observer
+from pipeline.declarations import Action, Commutative, Effect, Fold, Handler, Observer
 from pipeline.executor.deriving import Contribution, addition, contribution
 from pipeline.folding import Folded, Past, fold
 from pipeline.registry import Registry
@@ -23,7 +23,7 @@ from pipeline.store.ledger import row_id
 from pipeline.tables import Document
 from pipeline.temporal import Row
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.stored import Stored, asked, below
+from pipeline.verification.stored import Handled, Stored, asked, below
 from pipeline.verification.sums import Sums
 
 LEDGER: Final = "ledger"
@@ -38,7 +38,10 @@ class Checked:
         present: documents and temporal rows that were met, by table, wrong ones too.
         waiting: how often an event still waits for a handler.
         findings: what is wrong, or can't be told.
-        wrong: events of which something is wrong that a repair puts right.
+        folded: by fold and key, the documents that are not what folding came to, in
+            themselves or in their rows, each with one of the events it is made of.
+        rows: by handler and event, what the ledger should say and does not.
+        untold: by fold, the keys of documents of which can't be told what they should be.
         sums: what the ledger says that was added to derived documents.
         identities: by ledger row, the fields that its document's id is made of.
     """
@@ -47,9 +50,16 @@ class Checked:
     present: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
     findings: list[Finding] = field(default_factory=list)
-    wrong: set[str] = field(default_factory=set)
+    folded: dict[tuple[str, str], str] = field(default_factory=dict)
+    rows: set[Handled] = field(default_factory=set)
+    untold: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     sums: Sums = field(default_factory=Sums)
     identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> set[str]:
+        """Events of which something is wrong that a repair puts right."""
+        return {*self.folded.values(), *(event for _, event in self.rows)}
 
 
 def check(registry: Registry, stored: Stored, actions: Collection[Action]) -> Checked:
@@ -107,21 +117,34 @@ def _check_ledger(
         for handler in asked(registry, event, actions):
             row = rows.pop(row_id(event.key, handler.name), None)
             if row is None and stored.is_led(handler, event.key):
-                if (handler.name, event.key) in stored.waiting:
-                    found.waiting += 1
-                else:
-                    id_ = row_id(event.key, handler.name)
-                    found.findings.append(Difference(LEDGER, id_, Kind.MISSING))
-                    found.wrong.add(event.key)
+                _miss(stored, handler, event.key, found)
             elif row is not None and _stands_alone(stored, handler, row):
                 found.findings.append(Difference(LEDGER, row.id, Kind.UNEXPECTED))
-                found.wrong.add(event.key)
+                found.rows.add((handler.name, event.key))
     ours = {handler.name for handler in below(registry, actions)}
     for row in rows.values():
         if row.handler in ours and row.has_effect:
             kind = stored.events[row.event].type
             why = f"{row.handler} was run on it, and is asked for no event of type {kind} now"
             found.findings.append(Unknown(LEDGER, row.id, why))
+
+
+def _miss(stored: Stored, handler: Handler, event: str, found: Checked) -> None:
+    """Note that a handler whose turn has come has no row for an event."""
+    id_ = row_id(event, handler.name)
+    if (handler.name, event) in stored.waiting:
+        found.waiting += 1
+    elif isinstance(handler, Effect):
+        # It may be newer than the event, and nobody wants the mails of years.
+        why = (
+            f"{handler.name} was never asked to do it: it is newer than the event, or its batch "
+            f"is lost. No repair does what is done outside; `pipeline trace {event}` shows "
+            f"the event to who wants to do it"
+        )
+        found.findings.append(Unknown(LEDGER, id_, why))
+    else:
+        found.findings.append(Difference(LEDGER, id_, Kind.MISSING))
+        found.rows.add((handler.name, event))
 
 
 def _stands_alone(stored: Stored, handler: Handler, row: LedgerRow) -> bool:
@@ -153,15 +176,20 @@ def _check_document(
         event, error = next(iter(folded.faults.items()))
         why = f"{action.name} was run on {event} and fails now: {type(error).__name__}: {error}"
         found.findings.append(Unknown(action.table, key, why[:1000]))
+        found.untold[action.name].add(key)
         return
     differences = [
         *document_differences(action, key, folded, stored.documents[action.table].get(key)),
         *row_differences(action, folded.new, stored.rows[action.history].get(key, ())),
     ]
-    _tell(found, stored, action, events, differences)
+    doubt = _doubt(stored, action, events) if differences else None
+    if doubt:
+        found.untold[action.name].add(key)
+    if _tell(found, differences, doubt):
+        found.folded[action.name, key] = events[0]
     for observer in registry.observers_below(action):
         for row in folded.new:
-            _check_contribution(stored, observer, row, found)
+            _check_contribution(stored, observer, row, found, doubt)
 
 
 def document_differences(
@@ -200,7 +228,10 @@ def _unlike(table: str, document: Document, actual: Document) -> Iterator[Differ
         yield Difference(table, document["_id"], Kind.DIFFERENT, path, one, other)
 
 
-def _check_contribution(stored: Stored, observer: Observer, row: Row, found: Checked) -> None:
+def _check_contribution(
+    stored: Stored, observer: Observer, row: Row, found: Checked, doubt: str | None
+) -> None:
+    """Hold what an observer makes of a row against the ledger; in doubt where the row is."""
     stood = stored.row(observer, row.event)
     if stood is None or not stood.has_effect or not stored.is_led(observer, row.event):
         return
@@ -209,7 +240,7 @@ def _check_contribution(stored: Stored, observer: Observer, row: Row, found: Che
     except Exception as error:  # noqa: BLE001 - whatever a handler raises
         _cannot_tell(stood, error, found)
         return
-    _hold_against(stored, observer, stood, new, found)
+    _hold_against(stored, observer, stood, new, found, doubt)
 
 
 def _check_additions(
@@ -235,6 +266,7 @@ def _hold_against(
     stood: LedgerRow,
     new: Contribution,
     found: Checked,
+    doubt: str | None = None,
 ) -> None:
     """Hold a contribution against the ledger's."""
     if stood.key is not None and new.key == stood.key:
@@ -245,7 +277,10 @@ def _hold_against(
     if new.wrote != stood.wrote:
         one, other = new.wrote.to_stored(), stood.wrote.to_stored()
         differences.append(_ledger_difference(stood, "wrote", one, other))
-    _tell(found, stored, handler, [stood.event], differences)
+    if not differences:
+        return
+    if _tell(found, differences, doubt or _doubt(stored, handler, [stood.event])):
+        found.rows.add((handler.name, stood.event))
 
 
 def _ledger_difference(row: LedgerRow, path: str, one: Any, other: Any) -> Difference:
@@ -253,29 +288,26 @@ def _ledger_difference(row: LedgerRow, path: str, one: Any, other: Any) -> Diffe
     return Difference(LEDGER, row.id, Kind.DIFFERENT, path, one, other)
 
 
-def _tell(
-    found: Checked,
-    stored: Stored,
-    handler: Handler,
-    events: list[str],
-    differences: list[Difference],
-) -> None:
-    """Note differences; where another version of the handler has written, only that."""
-    if not differences:
-        return
+def _doubt(stored: Stored, handler: Handler, events: list[str]) -> str | None:
+    """Why a difference in what a handler made of these events need not be wrong."""
     rows = (stored.row(handler, event) for event in events)
     versions = {row.version for row in rows if row is not None and row.has_effect}
     others = versions - {handler.version}
-    if others:
-        first = differences[0]
-        why = (
-            f"written by version {min(others)} of {handler.name}, which is version "
-            f"{handler.version} now, and they differ"
-        )
-        found.findings.append(Unknown(first.table, first.id, why))
-    else:
-        found.findings += differences
-        found.wrong.add(events[0])
+    if not others:
+        return None
+    return (
+        f"written by version {min(others)} of {handler.name}, which is version "
+        f"{handler.version} now, and they differ"
+    )
+
+
+def _tell(found: Checked, differences: list[Difference], doubt: str | None) -> bool:
+    """Note differences, or only the doubt where there is one; whether something is wrong."""
+    if differences and doubt:
+        found.findings.append(Unknown(differences[0].table, differences[0].id, doubt))
+        return False
+    found.findings += differences
+    return bool(differences)
 
 
 def _cannot_tell(stood: LedgerRow, error: Exception, found: Checked) -> None:

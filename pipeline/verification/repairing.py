@@ -21,7 +21,7 @@ from pipeline.store.verifications import Unit
 from pipeline.verification.entity import look_at
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.mending import mend
-from pipeline.verification.rebuilding import rebuild
+from pipeline.verification.rebuilding import Rebuilt, rebuild
 from pipeline.verification.stored import of_entities
 from pipeline.verification.units import SHARED, STRAYS, Step, events_of_fold, led_to
 
@@ -47,8 +47,8 @@ class Repairer:
         self._clock = clock
         self._settings = settings
 
-    def entity(self, tenant: str, entity_id: str) -> list[Batch]:
-        """Put one entity right; the batches to enqueue for what had been lost.
+    def entity(self, tenant: str, entity_id: str) -> Rebuilt:
+        """Put one entity right, as far as can be told what is right.
 
         Raises:
             Unavailable: MongoDB did not answer in time; nothing has changed.
@@ -87,7 +87,7 @@ class Repairer:
             lambda records: look_at(records, self._registry, tenant, entity_id)
         )
         wrong = bool(checked.wrong)
-        following = self.entity(tenant, entity_id) if wrong else []
+        following = self.entity(tenant, entity_id).following if wrong else []
         return wrong + self._store.transact(attempt), following
 
     def before_step(self, unit: Unit, step: Step) -> tuple[int, list[Batch]]:
@@ -107,19 +107,20 @@ class Repairer:
         done, following = 0, list[Batch]()
         for name, put_right in self._repairs(unit, step.wrong):
             try:
-                following += put_right()
+                rebuilt = put_right()
             except Unavailable:
                 raise
             except Exception as error:
                 log.exception("repair_failed", unit=unit.id, about=name)
                 step.findings.append(not_repaired(unit.work, name, error))
             else:
-                done += 1
+                following += rebuilt.following
+                done += not rebuilt.left
         return done, following
 
     def _repairs(
         self, unit: Unit, wrong: Collection[str]
-    ) -> Iterator[tuple[str, Callable[[], list[Batch]]]]:
+    ) -> Iterator[tuple[str, Callable[[], Rebuilt]]]:
         """What is put right in one transaction each, by its name."""
         if unit.work == SHARED:
             fold = cast("Fold", self._registry.handler(unit.about))
@@ -152,10 +153,10 @@ class Repairer:
 
     def _put_right(
         self, load: Callable[[Records], Mapping[str, EventRecord]], actions: Collection[Action]
-    ) -> list[Batch]:
+    ) -> Rebuilt:
         contested: Contested = {}
 
-        def attempt(tx: Records) -> list[Batch]:
+        def attempt(tx: Records) -> Rebuilt:
             now = self._clock.now()
             for table, keys in contested.items():
                 tx.table(table).seize(keys, now)

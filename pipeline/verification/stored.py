@@ -45,9 +45,9 @@ class Stored:
         return self.ledger.get(row_id(event, handler.name))
 
     def is_led(self, handler: Handler, event: str) -> bool:
-        """Whether the handler before this one had its effect, so that its own turn has come."""
+        """Whether all handlers before this one had their effect, so that its turn has come."""
         if isinstance(handler, Observer | Effect):
-            return self.had_effect(handler.after, event)
+            return self.had_effect(handler.after, event) and self.is_led(handler.after, event)
         return True
 
     def had_effect(self, handler: Handler, event: str) -> bool:

@@ -16,6 +16,7 @@ from pipeline.slots import Part
 from pipeline.store import Batch
 from pipeline.store.verifications import Unit, Verification
 from pipeline.verification import HANDLER, Unknown, Verifier
+from pipeline.verification.rebuilding import Rebuilt
 from pipeline.verification.repairing import Repairer
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import broken
@@ -265,7 +266,7 @@ def test_what_cant_be_put_right_is_told_and_the_others_are_put_right(
     totals = database.tenant_totals.update_many({}, {"$inc": {"tickets": 1}}).modified_count
     real = Repairer.entity
 
-    def entity(self: Repairer, tenant: str, entity_id: str) -> list[Batch]:
+    def entity(self: Repairer, tenant: str, entity_id: str) -> Rebuilt:
         if f"{tenant}:{entity_id}" == one:
             raise ValueError("not this one")
         return real(self, tenant, entity_id)
