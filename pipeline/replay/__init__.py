@@ -9,7 +9,7 @@ from pipeline.replay.auditing import Audit, audit
 from pipeline.replay.comparing import Difference, Differences, Kind, compare
 from pipeline.replay.replaying import replay
 from pipeline.replay.tables import Failure, Tables
-from pipeline.replay.values import ABSENT, WRITTEN_WHOLE, added_up
+from pipeline.replay.values import ABSENT, WRITTEN_WHOLE, added_up, alike
 
 __all__ = [
     "ABSENT",
@@ -21,6 +21,7 @@ __all__ = [
     "Kind",
     "Tables",
     "added_up",
+    "alike",
     "audit",
     "compare",
     "replay",

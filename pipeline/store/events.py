@@ -223,6 +223,12 @@ class Events:
         ]
         return found + sorted(self.known([event_id]))
 
+    def last_of(self, keys: Collection[str]) -> datetime | None:
+        """When the last of these events happened; None where none of them is known."""
+        among = {"_id": {"$in": list(keys)}}
+        found = self._events.find(among, {"occurred_at": 1}, session=self._session)
+        return next((doc["occurred_at"] for doc in found.sort("occurred_at", -1).limit(1)), None)
+
     def count(self) -> int:
         """How many events are stored, from the collection's own count."""
         return self._events.estimated_document_count()

@@ -115,17 +115,23 @@ class MongoTable:
         """Add to some fields of a document, put others, and drop others, by path.
 
         Matches by `_id`. Race: in transactions the second writer fails and runs again.
+
+        Raises:
+            UpdateError: the document can't take it.
         """
         change = {"$inc": add, "$set": put, "$unset": dict.fromkeys(drop, "")}
         change = {operator: fields for operator, fields in change.items() if fields}
         if change:
-            self._collection.update_one({"_id": key}, change, session=self._session)
+            self._change(key, change)
 
     def recompute(self, key: str, total: Update, paths: Keys[str]) -> None:
         """Set these paths of one document to what `total` makes of nothing, or remove them.
 
         Matches by `_id`; other fields stay. Race: in transactions the second writer fails
         and runs again.
+
+        Raises:
+            UpdateError: the document can't take it.
         """
         absent = dict.fromkeys(set(paths) - total.paths, "")
         change: Document = {}
@@ -134,7 +140,15 @@ class MongoTable:
         if absent:
             change["$unset"] = absent
         if change:
+            self._change(key, change)
+
+    def _change(self, key: str, change: Document) -> None:
+        try:
             self._collection.update_one({"_id": key}, change, session=self._session)
+        except WriteError as error:
+            if error.code in _REFUSALS:
+                raise UpdateError(f"{self.name}: {key!r} can't take its update: {error}") from error
+            raise
 
     def remove(self, keys: Keys[str]) -> None:
         """Remove these documents; of two transactions that write one, the second conflicts."""

@@ -8,7 +8,7 @@ from pipeline.verification.entity import EntityReport, verify_entity
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.passes import HANDLER, Verifier, finding_of
 from pipeline.verification.repairing import Repairer
-from pipeline.verification.report import Report, in_words, report_of, report_of_entity
+from pipeline.verification.report import Report, Status, in_words, report_of, report_of_entity
 from pipeline.verification.sampling import Drift, Sampler
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Repairer",
     "Report",
     "Sampler",
+    "Status",
     "Unknown",
     "Verifier",
     "finding_of",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from pipeline.declarations import Commutative, Observer
 from pipeline.errors import NotFound
 from pipeline.registry import Registry
-from pipeline.store import Records, Store
+from pipeline.store import LedgerRow, Records, Store
 from pipeline.tables import Document
 from pipeline.verification.checking import Checked, check, undeclared
 from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.stored import of_entities, read
 from pipeline.verification.sums import Sum, Sums
 from pipeline.verification.units import written_by_others
+
+ROWS: Final = 1000
+"""Rows of the ledger whose events are looked up together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +118,38 @@ def _derived(records: Records, registry: Registry, checked: Checked) -> list[Der
         return []
     tables = {h.name: h.table for h in registry if isinstance(h, Observer | Commutative)}
     totals = Sums()
-    rows = list(records.ledger.written_to(keys))
-    doubts = written_by_others(registry, rows)
-    for row in rows:
-        table, key = tables.get(row.handler, ""), row.key
-        if key is not None and key in touched.get(table, ()) and row.has_effect:
-            totals.add(table, key, row.wrote, checked.identities.get(row.id), row.write_at)
+
+    def added_up() -> Iterator[LedgerRow]:
+        # Every event there is may have added to a total, so no row is kept.
+        for row in records.ledger.written_to(keys):
+            table, key = tables.get(row.handler, ""), row.key
+            if key is not None and key in touched.get(table, ()) and row.has_effect:
+                totals.add(table, key, row.wrote, checked.identities.get(row.id), None)
+            yield row
+
+    doubts = written_by_others(registry, added_up())
     found = []
     for table, sums in totals.tables.items():
         documents = records.table(table).get(list(sums))
+        _date(records, tables, table, {key: sums[key] for key in sums if key not in documents})
         found += [
             Derived(table, key, total, documents.get(key), doubts.get(key))
             for key, total in sums.items()
         ]
     return found
+
+
+def _date(
+    records: Records, tables: Mapping[str, str], table: str, missing: Mapping[str, Sum]
+) -> None:
+    """Note when the last event was that counts in each of these: they may be made again."""
+    if not missing:
+        return
+    rows = records.ledger.written_to(missing)
+    counted = (r for r in rows if r.has_effect and tables.get(r.handler) == table)
+    while some := list(islice(counted, ROWS)):
+        for key in {row.key for row in some if row.key is not None}:
+            last = records.events.last_of([row.event for row in some if row.key == key])
+            total = missing[key]
+            if last is not None:
+                total.latest = max(total.latest or last, last)

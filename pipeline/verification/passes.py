@@ -27,7 +27,7 @@ from pipeline.store import Batch, Outdated, Records, Store
 from pipeline.store.batches import RunRecord
 from pipeline.store.verifications import ASKED_FOR, KEPT, MOST_FINDINGS, Unit, Verification
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.repairing import Repairer, not_repaired
+from pipeline.verification.repairing import NotMended, Repairer, not_repaired
 from pipeline.verification.stored import of_entities
 from pipeline.verification.sums import Sum
 from pipeline.verification.units import (
@@ -53,6 +53,9 @@ HANDLER: Final = "verification.run"
 WHOLE: Final = "all"
 SECOND: Final = (DERIVED, STRAYS)
 """What goes by what all the other units came to."""
+REPAIRED: Final = "repaired"
+UNREPAIRED: Final = "unrepaired"
+"""The counts of what was put right, and of what was to be and was not."""
 EVENTS_A_UNIT: Final = 5_000
 MOST_UNITS: Final = 1_024
 TURN_SECONDS: Final = 5.0
@@ -190,7 +193,8 @@ class Verifier:
         step = self._step_or_why_not(verification, unit)
         again: list[Batch] = []
         if verification.repairs:
-            step.counts["repaired"], again = self._repairer.before_step(unit, step)
+            done, left, again = self._repairer.before_step(unit, step)
+            step.counts.update({REPAIRED: done, UNREPAIRED: left})
         try:
             following = self._noted(verification, unit, step, batch)
         except _Overtaken:
@@ -229,14 +233,21 @@ class Verifier:
         note = partial(self._note, verification=verification, unit=unit, step=step, batch=batch)
         if not verification.repairs:
             return self._store.transact(note)
-        try:
-            return self._store.transact(partial(note, mends=True))
-        except (Unavailable, _Overtaken):
-            raise
-        except Exception as error:
-            log.exception("repair_failed", unit=unit.id, about=unit.about)
-            step.findings.append(not_repaired(unit.about, unit.id, error))
-            return self._store.transact(note)
+        while True:
+            try:
+                return self._store.transact(partial(note, mends=True))
+            except (Unavailable, _Overtaken):
+                raise
+            except NotMended as failed:
+                log.warning("repair_failed", unit=unit.id, about=failed.key, why=str(failed))
+                step.findings.append(not_repaired(unit.about, failed.key, failed.cause))
+                step.counts[UNREPAIRED] += 1
+                del step.mending[failed.key]
+            except Exception as error:
+                log.exception("repair_failed", unit=unit.id, about=unit.about)
+                step.findings.append(not_repaired(unit.about, unit.id, error))
+                step.counts[UNREPAIRED] += max(1, len(step.mending))
+                return self._store.transact(note)
 
     def _step(self, verification: Verification, unit: Unit) -> Step:
         kept = self._store.records.verifications
@@ -278,8 +289,9 @@ class Verifier:
         kept = tx.verifications
         counts = step.tally()
         if mends:
-            mended = self._repairer.within_step(tx, unit, step)
-            counts["repaired"] = counts.get("repaired", 0) + mended
+            done, left, _ = self._repairer.within_step(tx, unit, step)
+            counts[REPAIRED] = counts.get(REPAIRED, 0) + done
+            counts[UNREPAIRED] = counts.get(UNREPAIRED, 0) + left
         try:
             kept.advance(unit, step.after, done=step.done, counts=counts)
         except Outdated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pipeline.errors import NotFound
@@ -13,8 +14,24 @@ from pipeline.store import Store
 from pipeline.store.verifications import ASKED_FOR
 from pipeline.verification.entity import EntityReport
 from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.passes import finding_of, total_of
+from pipeline.verification.passes import REPAIRED, UNREPAIRED, finding_of, total_of
+from pipeline.verification.repairing import Repaired
 from pipeline.verification.units import WRONG
+
+
+class Status(StrEnum):
+    """What a verification came to, so far."""
+
+    RIGHT = "right"
+    """All is as its events make it."""
+    REPAIRED = "repaired"
+    """Something was wrong, and all of it was put right."""
+    WRONG = "wrong"
+    """Something is wrong, or was to be put right and was not."""
+    UNKNOWN = "unknown"
+    """Of something can't be told whether it is right; nothing else is wrong."""
+    UNFINISHED = "unfinished"
+    """Not everything has been looked at yet; what was, is not wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,8 @@ class Report:
         wrong: things found wrong, by table.
         unknown: things of which can't be told whether they are right.
         repaired: entities and derived documents that were put right.
+        unrepaired: entities and derived documents that were to be put right and were not: they
+            can't be, or have changed since they were looked at.
         findings: the first of what was found.
     """
 
@@ -51,12 +70,24 @@ class Report:
     wrong: dict[str, int]
     unknown: int
     repaired: int
+    unrepaired: int
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong and everything could be told."""
-        return not (self.wrong or self.unknown)
+        """Whether everything was looked at, could be told, and is right."""
+        return self.status is Status.RIGHT
+
+    @property
+    def status(self) -> Status:
+        """What it came to, in one word."""
+        if self.unrepaired or (self.wrong and not self.repairs):
+            return Status.WRONG
+        if self.ended_at is None:
+            return Status.UNFINISHED
+        if self.unknown:
+            return Status.UNKNOWN
+        return Status.REPAIRED if self.wrong else Status.RIGHT
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -74,6 +105,8 @@ class Report:
             "wrong": self.wrong,
             "unknown": self.unknown,
             "repaired": self.repaired,
+            "unrepaired": self.unrepaired,
+            "status": self.status.value,
             "clean": self.clean,
             "findings": [in_words(finding) for finding in self.findings],
         }
@@ -105,12 +138,15 @@ def report_of(store: Store, name: str, *, limit: int) -> Report:
         waiting=total["waiting"],
         wrong={n.removeprefix(WRONG): c for n, c in sorted(total.items()) if n.startswith(WRONG)},
         unknown=total["unknown"],
-        repaired=total["repaired"],
+        repaired=total[REPAIRED],
+        unrepaired=total[UNREPAIRED],
         findings=[finding_of(doc) for doc in kept.findings(name, limit)],
     )
 
 
-def report_of_entity(found: EntityReport, *, repaired: int | None = None, limit: int) -> Report:
+def report_of_entity(
+    found: EntityReport, *, repaired: Repaired | None = None, limit: int
+) -> Report:
     """The same of a look at one entity; None repaired where nothing was to be."""
     name = f"{found.tenant}:{found.entity_id}"
     wrong = [finding for finding in found.findings if not isinstance(finding, Unknown)]
@@ -127,7 +163,8 @@ def report_of_entity(found: EntityReport, *, repaired: int | None = None, limit:
         waiting=found.waiting,
         wrong=counted(wrong),
         unknown=len(found.findings) - len(wrong),
-        repaired=repaired or 0,
+        repaired=repaired.done if repaired else 0,
+        unrepaired=repaired.left if repaired else 0,
         findings=found.findings[:limit],
     )
 

@@ -37,12 +37,19 @@ class Sum:
     latest: datetime | None = None
     named: bool = False
 
-    def add(self, wrote: Update, identity: Mapping[str, Any] | None, at: datetime) -> None:
-        """Count one more contribution; its identity is what the document's id is made of."""
+    def add(self, wrote: Update, identity: Mapping[str, Any] | None, at: datetime | None) -> None:
+        """Count one more contribution.
+
+        Args:
+            wrote: what it adds.
+            identity: what the document's id is made of; None where that is not known.
+            at: the time of its event; None where nobody asks.
+        """
         made_with = wrote.paths_of("set_on_insert")
         self.total |= wrote.only(wrote.paths - made_with) if made_with else wrote
         self.contributions += 1
-        self.latest = at if self.latest is None else max(self.latest, at)
+        if at is not None:
+            self.latest = max(self.latest or at, at)
         if made_with:
             self._create(wrote.values_of("set_on_insert"))
         if identity is not None and not self.named:
@@ -131,7 +138,7 @@ class Sums:
         key: str,
         wrote: Update,
         identity: Mapping[str, Any] | None,
-        at: datetime,
+        at: datetime | None,
     ) -> None:
         """Count one more contribution to a document."""
         documents = self.tables.setdefault(table, {})

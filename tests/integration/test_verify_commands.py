@@ -1,5 +1,6 @@
 """`pipeline verify` and `pipeline replay` as a person and a program use them."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,7 +113,8 @@ def test_what_cant_be_told_has_a_status_of_its_own(pipeline: Verifying, run: Com
     [
         ((), Exit.USAGE, "one of --all"),
         (("--all", "--id", "a:b"), Exit.USAGE, "one of --all"),
-        (("--hash", "4/4"), Exit.FAILED, "0/16 to 15/16"),
+        (("--hash", "4/4"), Exit.USAGE, "0/16 to 15/16"),
+        (("--hash", "foo"), Exit.USAGE, "0/16 to 15/16"),
         (("--id", "nobody"), Exit.USAGE, "TENANT:ID"),
         (("--id", "acme:T9"), Exit.FAILED, "no event of an entity 'T9' of 'acme'"),
         (("--resume", "v-none"), Exit.FAILED, "there is no verification 'v-none'"),
@@ -131,10 +133,54 @@ def test_a_verification_goes_on_without_who_asked_for_it(
     pipeline: Verifying, run: CommandLine
 ) -> None:
     """Nobody waits, and later somebody looks."""
-    begun = run.json("verify", "--all", "--no-wait")
+    done = run("verify", "--all", "--no-wait", "--json")
+    assert done.exit_code == Exit.UNFINISHED
+    begun = json.loads(done.stdout)
     assert begun["ended_at"] is None
+    assert (begun["status"], begun["clean"]) == ("unfinished", False)
     ended = run.json("verify", "--resume", begun["verification"])
-    assert (ended["events"], ended["clean"]) == (4, True)
+    assert (ended["events"], ended["status"], ended["clean"]) == (4, "right", True)
+
+
+def test_what_was_not_looked_at_is_not_called_right(
+    pipeline: Verifying, run: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops waiting is told that it goes on, by the status too."""
+    pipeline.store.database.tickets.update_many({}, {"$set": {"status": "lost"}})
+    begun = run("verify", "--all", "--no-wait")
+    assert begun.exit_code == Exit.UNFINISHED
+    assert "all is as its events make it" not in begun.output
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verification, "_do_some", interrupt)
+    left = run("verify", "--all")
+    assert left.exit_code == Exit.UNFINISHED
+    assert "not done: 0 of 1 units" in " ".join(left.output.split())
+
+
+def test_what_could_not_be_put_right_has_the_status_of_what_is_wrong(
+    pipeline: Verifying, run: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words and for programs, of everything and of one entity."""
+    pipeline.store.database.tenant_totals.update_many({}, {"$inc": {"tickets": 4}})
+
+    def refuse(*_args: object, **_kwargs: object) -> bool:
+        raise ValueError("not this one")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.verification.repairing.mend", refuse)
+        words = run("verify", "--all", "--mode", "update")
+        assert words.exit_code == Exit.FAILED
+        assert "2 not put right" in words.output
+        for scope, count in ((("--all",), 2), (("--id", "acme:T1"), 1)):
+            done = run("verify", *scope, "--mode", "update", "--json")
+            assert done.exit_code == Exit.FAILED
+            report = json.loads(done.stdout)
+            told = report["status"], report["clean"], report["repaired"], report["unrepaired"]
+            assert told == ("wrong", False, 0, count)
+    assert run.json("verify", "--all", "--mode", "update")["status"] == "repaired"
 
 
 def test_workers_do_it_where_there_are_any(

@@ -38,6 +38,8 @@ class Exit(IntEnum):
     """Some of the input was refused; the rest is done."""
     UNAVAILABLE = 4
     """A server is missing or does not answer; trying again later may help."""
+    UNFINISHED = 5
+    """It goes on without this command, and how it ends is not known yet."""
 
 
 out = Console()

@@ -39,7 +39,7 @@ Settings come from the environment (PIPELINE_*) or a .env file. Without PIPELINE
 PIPELINE_REDIS_URL an embedded MongoDB and Redis are started, and kept in PIPELINE_DATA_DIR.
 
 Exit status: 0 done, 1 not found or failed, 2 wrong usage or setting, 3 some input refused,
-4 a server is missing or does not answer.""",
+4 a server is missing or does not answer, 5 it goes on and its end is not known yet.""",
 )
 
 

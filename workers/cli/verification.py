@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from pipeline.declarations import Lane
+from pipeline.errors import PipelineError
 from pipeline.slots import Part
 from pipeline.store import Batch
 from pipeline.verification import (
@@ -19,6 +20,7 @@ from pipeline.verification import (
     Finding,
     Repairer,
     Report,
+    Status,
     Unknown,
     report_of,
     report_of_entity,
@@ -29,6 +31,13 @@ from workers.cli.context import Exit, Json, cell, err, fail, moment, opened, out
 from workers.cli.context import settings_from as settings
 
 POLL_SECONDS: Final = 0.3
+EXITS: Final = {
+    Status.RIGHT: Exit.OK,
+    Status.REPAIRED: Exit.OK,
+    Status.WRONG: Exit.FAILED,
+    Status.UNKNOWN: Exit.PARTLY,
+    Status.UNFINISHED: Exit.UNFINISHED,
+}
 
 
 class Mode(StrEnum):
@@ -72,7 +81,8 @@ def replay(
 
     Example: pipeline replay --id resort-hotel:B000002 --mode changes
 
-    Exit status: 0 all is right or was put right, 1 something is wrong, 3 something can't be told.
+    Exit status: 0 all is right or was put right, 1 something is wrong or stayed so, 3 something
+    can't be told.
     """
     with opened(settings()) as app:
         _finish(_look_at(app, entity, mode, limit), mode, as_json=as_json)
@@ -103,21 +113,30 @@ def verify(  # noqa: PLR0913 - a command names all its options
     Examples: pipeline verify --all, pipeline verify --hash 3/16,
     pipeline verify --id resort-hotel:B000002, pipeline verify --all --mode update
 
-    Exit status: 0 all is right or was put right, 1 something is wrong, 3 something can't be told.
+    Exit status: 0 all is right or was put right, 1 something is wrong or stayed so, 3 something
+    can't be told, 5 not all has been looked at yet (--no-wait, Ctrl-C).
     """
     if sum((whole, part is not None, entity is not None, resume is not None)) != 1:
         fail(
             "say what to verify: one of --all, --hash K/N, --id TENANT:ID, --resume NAME",
             Exit.USAGE,
         )
+    asked_for = None if part is None else _part(part)
     with opened(settings()) as app:
         if entity is not None:
             _finish(_look_at(app, entity, mode, limit), mode, as_json=as_json)
             return
-        name = resume or _begin(app, None if part is None else Part.parse(part), mode)
+        name = resume or _begin(app, asked_for, mode)
         if wait:
             _wait_for(app, name, quiet=as_json)
         _finish(report_of(app.store, name, limit=limit), mode, as_json=as_json)
+
+
+def _part(text: str) -> Part:
+    try:
+        return Part.parse(text)
+    except PipelineError as error:
+        fail(str(error), Exit.USAGE)
 
 
 def _look_at(app: Application, entity: str, mode: Mode, limit: int) -> Report:
@@ -128,8 +147,8 @@ def _look_at(app: Application, entity: str, mode: Mode, limit: int) -> Report:
     if mode is not Mode.UPDATE:
         return report_of_entity(found, limit=limit)
     repairer = Repairer(app.store, app.registry, app.clock, app.settings)
-    repaired, following = repairer.entity_and_derived(tenant, entity_id)
-    app.queue.enqueue(following)
+    repaired = repairer.entity_and_derived(tenant, entity_id)
+    app.queue.enqueue(repaired.following)
     return report_of_entity(found, repaired=repaired, limit=limit)
 
 
@@ -179,10 +198,8 @@ def _finish(report: Report, mode: Mode, *, as_json: bool) -> None:
         print_json(report.as_json())
     else:
         _print(report, mode)
-    if report.wrong and not report.repairs:
-        raise typer.Exit(Exit.FAILED)
-    if report.unknown:
-        raise typer.Exit(Exit.PARTLY)
+    if EXITS[report.status] is not Exit.OK:
+        raise typer.Exit(EXITS[report.status])
 
 
 def _print(report: Report, mode: Mode) -> None:
@@ -206,7 +223,13 @@ def _print(report: Report, mode: Mode) -> None:
         out.print(f"[yellow]?[/] {report.unknown:,} can't be told", highlight=False)
     if report.repaired:
         out.print(f"[green]✓[/] {report.repaired:,} put right", highlight=False)
-    if report.clean and report.ended_at is not None:
+    if report.unrepaired:
+        out.print(
+            f"[red]✗[/] {report.unrepaired:,} not put right: they can't be, or have changed "
+            f"meanwhile; [cyan]pipeline verify[/] tells which",
+            highlight=False,
+        )
+    if report.clean:
         out.print("[green]✓[/] all is as its events make it")
     if report.findings:
         out.print(_table(report.findings, mode))
