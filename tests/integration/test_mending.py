@@ -153,6 +153,20 @@ def test_what_cant_be_added_to_is_left_for_the_next_look_where_others_have_writt
     assert pipeline.verify() == []
 
 
+@pytest.mark.parametrize("spoilt", [float("nan"), "much", {"x": 1}, 2**63 - 1], ids=str)
+def test_nothing_is_added_to_what_is_spoilt_meanwhile(
+    pipeline: Verifying, meanwhile: Meanwhile, spoilt: object
+) -> None:
+    """It would not come to what it should, or be refused with the others of the step."""
+    totals = pipeline.store.database.desk_totals
+    totals.update_many({}, {"$inc": {"events": -5}})
+    spoil = {"$set": {"events": spoilt}}
+    meanwhile("desk_totals", lambda: totals.update_one({"_id": "a"}, spoil))
+    assert came_to(pipeline) == (2, 1)
+    assert {one.id for one in pipeline.verify(repairs=True)} == {"a"}
+    assert pipeline.verify() == []
+
+
 def test_a_document_whose_contributions_have_moved_is_not_made_again(
     pipeline: Verifying, meanwhile: Meanwhile
 ) -> None:
