@@ -19,12 +19,14 @@ import structlog
 from pipeline.clock import Clock
 from pipeline.errors import UnknownHandler
 from pipeline.executor import rescue
-from pipeline.queue import Heartbeats, JobQueue
+from pipeline.executor.rescue import RESCUER
+from pipeline.queue import Heartbeats, JobQueue, Report
 from pipeline.registry import Registry
 from pipeline.reporting import report
 from pipeline.settings import Settings
 from pipeline.shelving import Shelver
 from pipeline.store import Batch, Store
+from pipeline.verification import HANDLER, History, Verifier
 
 PASS_LIMIT: Final = 2000
 """Most batches looked at in one pass; the next pass goes on."""
@@ -77,6 +79,8 @@ class Sweeper:
         self._clock = clock
         self._settings = settings
         self._shelver = Shelver(store, queue, clock)
+        self._history = History(store, clock)
+        self._verifier = Verifier(store, registry, clock, settings, worker=RESCUER)
 
     def sweep(self) -> Sweep:
         """One pass.
@@ -85,6 +89,7 @@ class Sweeper:
             redis.RedisError: Redis is away; the next pass does what this one did not.
             pymongo.errors.PyMongoError, Unavailable: MongoDB is away; as above.
         """
+        self._history.look()
         # In this order: a worker that begins in between would be taken for one that died.
         started = self._queue.started()
         running = self._heartbeats.running()
@@ -115,7 +120,13 @@ class Sweeper:
         """Decide how batches go on whose workers died, and tell Redis."""
         if not orphans:
             return 0
+        pending = self._store.records.batches.pending(orphans)
+        units = {name: batch for name, batch in pending.items() if batch.handler == HANDLER}
         for batch, suspect in zip(orphans, self._heartbeats.suspects(orphans), strict=True):
+            if batch in units:
+                log.warning("worker_died", job=batch, unit=units[batch].events[0])
+                self._queue.tell(Report(self._verifier.rescue(units[batch])))
+                continue
             try:
                 outcome = rescue(
                     self._store, self._registry, self._clock, self._settings, batch, suspect

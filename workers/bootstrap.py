@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 
 from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
@@ -29,6 +31,8 @@ from pipeline.store import Store, connect
 from pipeline.store.policies import HoldPolicies, LockPolicies
 from pipeline.verification import Verifier
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,16 @@ class Application:
         )
 
     def _busy(self) -> bool:
-        """Whether a job waits in a lane that goes before that of verifications."""
-        return any(n for lane, n in self.queue.lengths().items() if lane != Lane.REPAIR)
+        """Whether a job waits in a lane that goes before that of verifications.
+
+        Also where Redis does not tell: the worker's own loop is what waits for it.
+        """
+        try:
+            lengths = self.queue.lengths()
+        except RedisError as error:
+            log.warning("redis_away", error=str(error)[:300])
+            return True
+        return any(n for lane, n in lengths.items() if lane != Lane.REPAIR)
 
     @contextmanager
     def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:

@@ -43,14 +43,23 @@ def run(app: Application) -> None:
     log.info("sweeper_started")
     leader = Leader(app.locks, name, app.settings.sweep_interval)
     while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
-        try:
-            if leader.leads():
-                sweeper.sweep()
-                metrics.tell(sampler.look())
-        except (RedisError, PyMongoError, Unavailable) as error:
-            log.warning("sweep_failed", error=str(error)[:300])
+        go_round(leader, sweeper, sampler, metrics)
     leader.resign()
     log.info("sweeper_stopped")
+
+
+def go_round(leader: Leader, sweeper: Sweeper, sampler: Sampler, metrics: Metrics) -> None:
+    """One pass, if we lead; whoever does not lead shows nothing of what it once found."""
+    leads = False
+    try:
+        leads = leader.leads()
+        if leads:
+            sweeper.sweep()
+            metrics.tell(sampler.look())
+    except (RedisError, PyMongoError, Unavailable) as error:
+        log.warning("sweep_failed", error=str(error)[:300])
+    if not leads:
+        metrics.tell(None)
 
 
 def _pause(seconds: float, asked: list[int]) -> bool:

@@ -36,7 +36,6 @@ from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
 from pipeline.store.marks import Marks
-from pipeline.store.snapshots import Present
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
 from pipeline.store.verifications import Verifications
@@ -243,17 +242,25 @@ class Store:
         """
         return _patiently(lambda: work(self.records))
 
-    def keep_no_longer(self, kept: int) -> None:
-        """Let MongoDB keep history for as long as it did before `present`."""
-        snapshots.keep_no_longer(self._client, kept)
+    def present(self) -> Timestamp:
+        """The present moment, for `as_of`."""
+        return _patiently(lambda: snapshots.present(self._client))
 
-    def present(self) -> Present:
-        """The present moment, for `as_of`.
+    def history_kept_for(self) -> int:
+        """For how many seconds MongoDB keeps what was overwritten.
 
         Raises:
-            Unavailable: this MongoDB keeps no history, and does not let us ask for it.
+            Unavailable: it keeps none, or did not answer.
         """
-        return snapshots.present(self._client)
+        return _patiently(lambda: snapshots.kept_for(self._client))
+
+    def keep_history_for(self, seconds: int) -> None:
+        """Let MongoDB keep what is overwritten for so long, if this user may say so.
+
+        Raises:
+            Unavailable: it can't be told, or did not answer.
+        """
+        _patiently(lambda: snapshots.keep_for(self._client, seconds))
 
     def as_of(self, moment: Timestamp, work: Callable[[Records], T]) -> T:
         """Run `work`, which only reads, on what was stored at that moment; again as `transact`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -161,21 +162,24 @@ class Events:
 
     def unread(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
         """The same records with their payloads not yet read, as `load` returns them."""
-        payload = self._payload_reader(records)
-        return {
-            key: record._replace(event=StoredEvent.of(record.event.envelope(), payload))
-            for key, record in records.items()
-        }
+        return _with_payloads(records, self._payload_reader(records))
+
+    def with_payloads(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
+        """The same records with their payloads read now, so that no handler has to wait for them.
+
+        What MongoDB has to say of it is said here, and is not taken for a handler's fault.
+        """
+        bodies = dict(self._bodies(records))
+        return _with_payloads(records, partial(_payload, bodies))
 
     def _payload_reader(self, keys: Collection[str]) -> Callable[[str], dict[str, Any]]:
-        bodies: dict[str, bytes] = {}
+        bodies: dict[str, bytes] | None = None
 
         def payload(key: str) -> dict[str, Any]:
-            if not bodies:
-                bodies.update(self._bodies(keys))
-            if key not in bodies:
-                raise PayloadExpired(f"the payload of {key} is stored no longer")
-            return decode_payload(bodies[key])
+            nonlocal bodies
+            if bodies is None:
+                bodies = dict(self._bodies(keys))
+            return _payload(bodies, key)
 
         return payload
 
@@ -271,6 +275,21 @@ def _beyond(slots: range, after: Entity | None) -> list[dict[str, Any]]:
         {"slot": slot, "tenant": {"$gt": tenant}},
         {"slot": {"$gt": slot, "$lt": slots.stop}},
     ]
+
+
+def _with_payloads(
+    records: Mapping[str, EventRecord], read_payload: Callable[[str], dict[str, Any]]
+) -> dict[str, EventRecord]:
+    return {
+        key: record._replace(event=StoredEvent.of(record.event.envelope(), read_payload))
+        for key, record in records.items()
+    }
+
+
+def _payload(bodies: Mapping[str, bytes], key: str) -> dict[str, Any]:
+    if key not in bodies:
+        raise PayloadExpired(f"the payload of {key} is stored no longer")
+    return decode_payload(bodies[key])
 
 
 def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:

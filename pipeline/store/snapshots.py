@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from bson import Timestamp
 from pymongo import MongoClient
@@ -24,48 +24,44 @@ _UNAUTHORIZED: Final = 13
 _GONE: Final = frozenset({239, 246})  # SnapshotTooOld, SnapshotUnavailable
 
 
-class Present(NamedTuple):
-    """The present moment of MongoDB's cluster time, from which its history is kept.
-
-    Attributes:
-        moment: the moment.
-        kept: for how many seconds history was kept before, if that was changed.
-    """
-
-    moment: Timestamp
-    kept: int | None = None
+def present(client: MongoClient[dict[str, Any]]) -> Timestamp:
+    """The present moment of MongoDB's cluster time."""
+    moment: Timestamp = client.admin.command("ping")["operationTime"]
+    return moment
 
 
-def present(client: MongoClient[dict[str, Any]]) -> Present:
-    """The present moment, from which history is kept.
+def kept_for(client: MongoClient[dict[str, Any]]) -> int:
+    """For how many seconds history is kept; what MongoDB does untold, where we may not ask.
 
     Raises:
-        Unavailable: this MongoDB keeps none, and does not let us ask for it.
+        Unavailable: this MongoDB keeps none.
     """
-    kept = _keep_history(client)
-    return Present(client.admin.command("ping")["operationTime"], kept)
+    with _asking():
+        return int(client.admin.command({"getParameter": 1, HISTORY: 1})[HISTORY])
+    return HISTORY_SECONDS
 
 
-def keep_no_longer(client: MongoClient[dict[str, Any]], kept: int) -> None:
-    """Let history be kept for as long as before: what is kept for nothing slows all writes."""
-    client.admin.command({"setParameter": 1, HISTORY: kept})
+def keep_for(client: MongoClient[dict[str, Any]], seconds: int) -> None:
+    """Let history be kept for so long; what is kept for nothing slows all writes.
+
+    Raises:
+        Unavailable: this MongoDB can't be told.
+    """
+    with _asking():
+        client.admin.command({"setParameter": 1, HISTORY: seconds})
 
 
-def _keep_history(client: MongoClient[dict[str, Any]]) -> int | None:
-    """See to it that history is kept; for how long it was before, if that had to be changed."""
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Ask for the parameter, or set it, if this user may."""
     try:
-        kept = client.admin.command({"getParameter": 1, HISTORY: 1})[HISTORY]
-        if kept < HISTORY_SECONDS:
-            client.admin.command({"setParameter": 1, HISTORY: HISTORY_SECONDS})
-            return int(kept)
+        yield
     except OperationFailure as error:
-        # Who may not ask finds the value that MongoDB has unless it was told otherwise.
         if error.code != _UNAUTHORIZED:
             raise Unavailable(
                 f"MongoDB keeps no history to read from: set its parameter {HISTORY} to "
                 f"{HISTORY_SECONDS} or more ({error})"
             ) from None
-    return None
 
 
 @contextmanager

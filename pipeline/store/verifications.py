@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from bson import Timestamp
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne, ReturnDocument
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from pipeline.store.commands import ROUND_TRIP, Outdated, insert
@@ -32,6 +33,12 @@ KEPT: Final = 20
 ASKED_FOR: Final = "v"
 SAMPLE: Final = "s"
 """What the names of those begin with that somebody asked for, and of those in the background."""
+REMEMBERING: Final = "remembering"
+"""The id of the one document that says for how long MongoDB is to keep history afterwards."""
+CHUNK: Final = 1_000
+"""Documents that are dropped at once."""
+TRIES: Final = 2
+"""How often one step of a unit may come to no end before the rest of the unit is given up."""
 MOST_FINDINGS: Final = 10_000
 """Findings of one unit that are kept; all are counted."""
 
@@ -48,7 +55,6 @@ class Verification(NamedTuple):
         repairs: whether what is wrong is put right.
         left: units of the present phase that are not done.
         ended_at: when it was done, if it is.
-        kept: for how many seconds MongoDB kept history before, if that was changed for it.
     """
 
     id: str
@@ -58,7 +64,6 @@ class Verification(NamedTuple):
     repairs: bool
     left: int
     ended_at: datetime | None = None
-    kept: int | None = None
 
 
 class Unit(NamedTuple):
@@ -72,6 +77,8 @@ class Unit(NamedTuple):
         step: how often it has gone on.
         done: whether nothing is left.
         counts: what it has looked at and found.
+        tries: how often the step that comes next was begun and came to no end, since MongoDB
+            did not answer in time or the worker died.
     """
 
     id: str
@@ -81,11 +88,29 @@ class Unit(NamedTuple):
     step: int = 0
     done: bool = False
     counts: Mapping[str, int] = {}
+    tries: int = 0
 
     @property
     def verification(self) -> str:
         """The verification it is of."""
         return self.id.partition("/")[0]
+
+    @property
+    def last_try(self) -> bool:
+        """Whether the step that comes next is told as not done, should it come to no end again."""
+        return self.tries >= TRIES - 1
+
+
+class Remembering(NamedTuple):
+    """That MongoDB keeps more history than it was told to.
+
+    Attributes:
+        before: for how many seconds it was to keep it before.
+        users: which passes need it, and since when.
+    """
+
+    before: int
+    users: Mapping[str, datetime] = {}
 
 
 class Verifications:
@@ -133,6 +158,42 @@ class Verifications:
         """Note that all is done."""
         self._set(verification, {"ended_at": at})
 
+    def remember(self, user: str, at: datetime, before: int | None) -> None:
+        """Note that a pass needs more history than MongoDB keeps, before it is told to keep it.
+
+        Args:
+            user: the pass.
+            at: the present moment.
+            before: for how many seconds MongoDB keeps it. None where it keeps enough: then
+                it is only noted if that is so for others' sake.
+        """
+        change: Document = {"$push": {"users": {"name": user, "at": at}}}
+        if before is not None:
+            change["$set"] = {"before": before}
+        self._verifications.update_one(
+            {"_id": REMEMBERING}, change, upsert=before is not None, session=self._session
+        )
+
+    def remembering(self) -> Remembering | None:
+        """What is noted of it; None where MongoDB keeps as much as it was told to."""
+        doc = self._verifications.find_one({"_id": REMEMBERING}, session=self._session)
+        if doc is None:
+            return None
+        return Remembering(doc["before"], {user["name"]: user["at"] for user in doc["users"]})
+
+    def need_no_longer(self, users: Sequence[str]) -> None:
+        """Note that these passes need it no longer."""
+        self._verifications.update_one(
+            {"_id": REMEMBERING},
+            {"$pull": {"users": {"name": {"$in": list(users)}}}},
+            session=self._session,
+        )
+
+    def remember_no_longer(self) -> bool:
+        """Drop the note, unless somebody needs it; whether nobody does."""
+        self._verifications.delete_one({"_id": REMEMBERING, "users": []}, session=self._session)
+        return self.remembering() is None
+
     def _set(self, verification: str, values: Document) -> None:
         self._verifications.update_one(
             {"_id": verification}, {"$set": values}, session=self._session
@@ -163,12 +224,25 @@ class Verifications:
         Raises:
             Outdated: somebody else has been at it since it was read.
         """
-        change: Document = {"$set": {"after": after, "done": done}, "$inc": {"step": 1}}
+        change: Document = {
+            "$set": {"after": after, "done": done, "tries": 0},
+            "$inc": {"step": 1},
+        }
         change["$inc"] |= {f"counts.{name}": n for name, n in counts.items() if n}
         there = {"_id": unit.id, "step": unit.step, "done": False}
         changed = self._units.update_one(there, change, session=self._session)
         if not changed.matched_count:
             raise Outdated(f"{unit.id} has gone on from step {unit.step}")
+
+    def note_try(self, unit: str) -> int:
+        """Count that the next step of a unit came to no end; how often it has."""
+        doc = self._units.find_one_and_update(
+            {"_id": unit, "done": False},
+            {"$inc": {"tries": 1}},
+            return_document=ReturnDocument.AFTER,
+            session=self._session,
+        )
+        return int(doc["tries"]) if doc else 0
 
     def note(self, unit: Unit, findings: Iterable[Document]) -> None:
         """Keep what a step of a unit has found, as far as there is room."""
@@ -212,16 +286,25 @@ class Verifications:
             self._sums.bulk_write(writes, ordered=False, session=self._session)
 
     def forget_sums(self, verification: str) -> None:
-        """Drop what was added up: it is used up when the verification is done."""
-        ranged = {"_id": {"$gt": f"{verification}|", "$lt": f"{verification}}}"}}
-        self._sums.delete_many(ranged, session=self._session)
+        """Drop what was added up: it is used up when the verification is done.
+
+        There may be millions, so they go in chunks, and not within a transaction.
+        """
+        self._drop(self._sums, {"_id": {"$gt": f"{verification}|", "$lt": f"{verification}}}"}})
 
     def forget(self, verification: str) -> None:
-        """Drop a verification with all that is of it."""
+        """Drop a verification with all that is of it, itself last; as above."""
         self.forget_sums(verification)
-        self._findings.delete_many(_of(verification), session=self._session)
-        self._units.delete_many(_of(verification), session=self._session)
+        self._drop(self._findings, _of(verification))
+        self._drop(self._units, _of(verification))
         self._verifications.delete_one({"_id": verification}, session=self._session)
+
+    def _drop(self, collection: Collection[Document], ranged: Document) -> None:
+        while chunk := list(
+            collection.find(ranged, {"_id": 1}, session=self._session).limit(CHUNK)
+        ):
+            ids = [doc["_id"] for doc in chunk]
+            collection.delete_many({"_id": {"$in": ids}}, session=self._session)
 
 
 def _of(verification: str) -> Document:
@@ -233,8 +316,14 @@ def _sum_id(verification: str, table: str, key: str) -> str:
 
 
 def _verification(doc: Document) -> Verification:
-    return Verification(id=doc.pop("_id"), **doc)
+    return Verification(**_fields(doc, Verification._fields))
 
 
 def _unit(doc: Document) -> Unit:
-    return Unit(id=doc.pop("_id"), **doc)
+    return Unit(**_fields(doc, Unit._fields))
+
+
+def _fields(doc: Document, names: Sequence[str]) -> Document:
+    """The fields of these names; what another version has noted besides is left out."""
+    known = {name: doc[name] for name in names if name in doc}
+    return {"id": doc["_id"], **known}

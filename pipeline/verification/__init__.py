@@ -5,8 +5,10 @@ everything, in units that all workers share.
 """
 
 from pipeline.verification.entity import EntityReport, verify_entity
-from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.passes import HANDLER, Verifier, finding_of
+from pipeline.verification.findings import Finding, Unknown, finding_of
+from pipeline.verification.history import History
+from pipeline.verification.noting import HANDLER
+from pipeline.verification.passes import Verifier
 from pipeline.verification.repairing import Repairer
 from pipeline.verification.report import Report, Status, in_words, report_of, report_of_entity
 from pipeline.verification.sampling import Drift, Sampler
@@ -16,6 +18,7 @@ __all__ = [
     "Drift",
     "EntityReport",
     "Finding",
+    "History",
     "Repairer",
     "Report",
     "Sampler",

@@ -100,7 +100,7 @@ def look_at(
     Raises:
         NotFound: it has no events.
     """
-    found = records.events.of_entity(tenant, entity_id)
+    found = records.events.with_payloads(records.events.of_entity(tenant, entity_id))
     if not found:
         raise NotFound(f"no event of an entity {entity_id!r} of {tenant!r} is stored")
     actions = of_entities(registry)

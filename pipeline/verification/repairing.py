@@ -123,7 +123,8 @@ class Repairer:
         """Put right what a step has found wrong of entities, before it is noted.
 
         A step that is done again does it again, and to put right what is right does no harm.
-        What can't be put right is told in the step's findings, and the others go on.
+        What can't be put right is told in the step's findings, and the others go on; so is, at
+        the step's last try, what takes longer than a transaction may.
 
         Raises:
             Unavailable: MongoDB did not answer in time.
@@ -134,9 +135,9 @@ class Repairer:
         for name, put_right in self._repairs(unit, step.wrong):
             try:
                 rebuilt = put_right()
-            except Unavailable:
-                raise
             except Exception as error:
+                if isinstance(error, Unavailable) and not unit.last_try:
+                    raise
                 log.exception("repair_failed", unit=unit.id, about=name)
                 step.findings.append(not_repaired(unit.work, name, error))
                 left += 1
@@ -154,7 +155,7 @@ class Repairer:
             load = partial(events_of_fold, registry=self._registry, fold=fold)
             yield fold.name, partial(self._put_right, load, [fold])
             return
-        records = self._store.records.events.load(wrong).values()
+        records = self._store.read(lambda records: records.events.load(wrong)).values()
         for tenant, entity_id in {(r.event.tenant, r.event.entity_id) for r in records}:
             yield f"{tenant}:{entity_id}", partial(self.entity, tenant, entity_id)
 
@@ -241,4 +242,4 @@ def not_repaired(what: str, id_: str, error: Exception) -> Unknown:
 
 
 def _events_of(tx: Records, *, tenant: str, entity_id: str) -> Mapping[str, EventRecord]:
-    return tx.events.of_entity(tenant, entity_id)
+    return tx.events.with_payloads(tx.events.of_entity(tenant, entity_id))

@@ -13,8 +13,8 @@ from pipeline.replay import ABSENT, Kind
 from pipeline.store import Store
 from pipeline.store.verifications import ASKED_FOR
 from pipeline.verification.entity import EntityReport
-from pipeline.verification.findings import Finding, Unknown
-from pipeline.verification.passes import REPAIRED, UNREPAIRED, finding_of, total_of
+from pipeline.verification.findings import Finding, Unknown, finding_of
+from pipeline.verification.noting import REPAIRED, UNREPAIRED, total_of
 from pipeline.verification.repairing import Repaired
 from pipeline.verification.units import WRONG
 

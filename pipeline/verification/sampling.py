@@ -14,11 +14,13 @@ from pipeline.queue import JobQueue
 from pipeline.settings import Settings
 from pipeline.slots import Part
 from pipeline.store import Store
-from pipeline.store.verifications import SAMPLE
+from pipeline.store.verifications import SAMPLE, Verification
 from pipeline.verification.passes import Verifier
 from pipeline.verification.report import report_of
 
 PARTS: Final = 256
+LONGEST: Final = timedelta(hours=6)
+"""A sample takes seconds of idle workers; one that is not done by then is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Sampler:
         kept = self._store.records.verifications.newest(2, SAMPLE)
         done = next((one for one in kept if one.ended_at is not None), None)
         last = kept[0] if kept else None
+        if last is not None and last.ended_at is None:
+            self._give_up_late(last)
         if last is None or (
             last.ended_at is not None and self._clock.now() >= last.begun_at + self._period
         ):
@@ -79,3 +83,12 @@ class Sampler:
             return None
         report = report_of(self._store, done.id, limit=1)
         return Drift(report.scope, report.documents, report.wrong, report.unknown)
+
+    def _give_up_late(self, sample: Verification) -> None:
+        """End a sample whose time is over, so that it keeps no other from its turn."""
+        if self._clock.now() < sample.begun_at + LONGEST:
+            return
+        units = self._store.read(lambda records: records.verifications.units(sample.id))
+        for unit in units:
+            why = f"no worker was done with it within {LONGEST}"
+            self._queue.enqueue(self._verifier.give_up(unit.id, why))

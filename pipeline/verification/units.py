@@ -91,7 +91,8 @@ class Step:
 def entities(records: Records, registry: Registry, unit: Unit) -> Step:
     """Some more entities of a part: their documents, rows, and ledger."""
     after = None if unit.after is None else Entity(*unit.after)
-    found, last = records.events.of_slots(Part.parse(unit.about).slots, after, STEP_EVENTS)
+    some, last = records.events.of_slots(Part.parse(unit.about).slots, after, STEP_EVENTS)
+    found = records.events.with_payloads(some)
     try:
         step = _entities(records, registry, found)
     except PyMongoError:
@@ -155,7 +156,8 @@ def events_of_fold(records: Records, registry: Registry, fold: Fold) -> dict[str
     """The events that go to a fold, and those that went; up to the most that can be looked at."""
     found = records.events.matching(lambda kind: fold in registry.actions_for(kind), MOST_IN_ONE)
     went = (event for event in records.ledger.done_by(fold.name) if event not in found)
-    return found | records.events.load(list(islice(went, MOST_IN_ONE - len(found))))
+    found |= records.events.load(list(islice(went, MOST_IN_ONE - len(found))))
+    return records.events.with_payloads(found)
 
 
 def _step(checked: Checked) -> Step:
@@ -283,7 +285,8 @@ def _is_led_to(records: Records, registry: Registry, fold: Fold, key: str) -> bo
     entity = fold.key.entity_of(key)
     if entity is None:
         return False
-    events = [record.event for record in records.events.of_entity(*entity).values()]
+    found = records.events.with_payloads(records.events.of_entity(*entity))
+    events = [record.event for record in found.values()]
     if any(_is_for(e, fold, key) for e in events if fold in registry.actions_for(e.type)):
         return True
     rows = records.ledger.of_events([event.key for event in events])

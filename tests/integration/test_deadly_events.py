@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -20,7 +21,9 @@ from pipeline.executor.steps import Hooks
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report
 from pipeline.reporting import report
 from pipeline.store import Batch
+from pipeline.store.verifications import Unit, Verification
 from pipeline.sweeping import Sweeper
+from pipeline.verification import Unknown, Verifier, finding_of
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
@@ -40,6 +43,9 @@ class Mortal(Harness):
         self.lanes = JobQueue(redis)
         self.heartbeats = Heartbeats(redis, 10)
         self.deaths = 0
+        self.verifier = Verifier(
+            self.store, self.registry, self.clock, self.settings, worker="verifier"
+        )
         self.sweeper = Sweeper(
             self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
         )
@@ -71,6 +77,8 @@ class Mortal(Harness):
 
         def run(batches: Sequence[Batch]) -> Report:
             try:
+                if batches[0].lane == Lane.REPAIR:
+                    return Report([one for batch in batches for one in self.verifier.run(batch)])
                 return report(executor.run(batches))
             except Died:
                 self.deaths += 1
@@ -210,7 +218,7 @@ def test_setting_an_event_aside_leaves_alone_what_a_heal_has_done(
     harness.waiting.clear()
     alone = Batch.of("owners.count", [later.key], observers.lane, deaths=1)
     now = harness.clock.now()
-    harness.store.records.batches.add([alone], created_at=now, due_at=now)
+    harness.store.records.batches.add([(alone, now)], created_at=now)
     harness.process(fact("e1", 1, owner="bob", points=1))
     assert harness.states(later)["owners.count"] == "done"
     outcome = rescue(
@@ -219,3 +227,35 @@ def test_setting_an_event_aside_leaves_alone_what_a_heal_has_done(
     assert outcome.failures == []
     assert harness.states(later)["owners.count"] == "done"
     assert alone.id not in harness.store.records.batches.pending([alone.id])
+
+
+def test_a_verification_that_kills_its_workers_comes_to_an_end(
+    mortal: Mortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kills is told as what can't be told, after two deaths; all else is looked at."""
+    mortal.process(*tickets(30))
+    monkeypatch.setattr("pipeline.verification.passes.EVENTS_A_UNIT", 10)
+    # A life of a worker takes an hour here, and MongoDB's clock knows nothing of it.
+    monkeypatch.setattr("pipeline.verification.history.LONGEST", timedelta(days=9))
+    look = mortal.verifier._step  # noqa: SLF001 - what a deadly handler or document ends
+
+    def die(verification: Verification, unit: Unit) -> Any:
+        if unit.about == "1/3":
+            raise Died
+        return look(verification, unit)
+
+    monkeypatch.setattr(mortal.verifier, "_step", die)
+    name, batches = mortal.verifier.begin()
+    mortal.waiting.extend(batches)
+    mortal.live()
+    kept = mortal.store.records.verifications
+    found = {one.table: one for one in map(finding_of, kept.findings(name, limit=10))}
+    assert "its worker died at the last of 2 tries" in str(found.pop("1/3"))
+    totals = {"owner_totals", "tenant_totals", "status_totals"}
+    assert set(found) <= totals
+    assert all(isinstance(finding, Unknown) for finding in found.values())
+    assert mortal.deaths == 2
+    assert all(unit.done for unit in kept.units(name))
+    verification = kept.get(name)
+    assert verification is not None
+    assert verification.ended_at is not None

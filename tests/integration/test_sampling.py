@@ -10,15 +10,19 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 
+from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
-from pipeline.queue import JobQueue
+from pipeline.locks import Locks
+from pipeline.queue import Heartbeats, JobQueue
 from pipeline.store.verifications import SAMPLE
+from pipeline.sweeping import Sweeper
 from pipeline.verification import Drift, Sampler
 from tests.facts import Document
 from tests.integration.sample_handlers import broken
 from tests.integration.verifying import Verifying, told
 from workers.metrics import Metrics
+from workers.sweeper import Leader, go_round
 
 PERIOD = timedelta(seconds=60)
 
@@ -103,6 +107,41 @@ def test_prometheus_sees_the_drift(pipeline: Sampling) -> None:
     assert "pipe_drift_sampled_documents 30.0" in said
     with pytest.raises(Unavailable, match="PIPELINE_METRICS_PORT"):
         Metrics([]).serve("127.0.0.1", port)
+
+
+def test_who_does_not_lead_any_more_shows_nothing(pipeline: Sampling, redis_server: Redis) -> None:
+    """What another sweeper finds meanwhile would stand beside what this one found long ago."""
+    pipeline.sample()
+    leader = Leader(Locks(redis_server, SystemClock()), "one", 1.0)
+    sweeper = Sweeper(
+        pipeline.store,
+        pipeline.registry,
+        pipeline.lanes,
+        Heartbeats(redis_server, 10),
+        pipeline.clock,
+        pipeline.settings,
+    )
+    metrics = Metrics(pipeline.registry.tables())
+    go_round(leader, sweeper, pipeline.sampler, metrics)
+    shown = [family.name for family in metrics.collect()]
+    assert shown == ["pipe_drift_documents", "pipe_drift_unknown", "pipe_drift_sampled_documents"]
+    redis_server.flushall()
+    assert Leader(Locks(redis_server, SystemClock()), "two", 1.0).leads()
+    go_round(leader, sweeper, pipeline.sampler, metrics)
+    assert list(metrics.collect()) == []
+
+
+def test_a_sample_that_never_ends_keeps_no_other_from_its_turn(pipeline: Sampling) -> None:
+    """It is told that nothing could be told, and the next part is looked at."""
+    pipeline.sampler.look()
+    pipeline.clock.advance(timedelta(hours=6))
+    pipeline.sampler.look()
+    found = pipeline.sampler.look()
+    assert found is not None
+    assert (found.unknown, found.documents) == (1, 0)
+    assert pipeline.scopes() == ["1/2", "0/2"]
+    pipeline.sample()
+    assert all(one.ended_at for one in pipeline.store.records.verifications.newest(20, SAMPLE))
 
 
 def test_without_an_interval_nothing_is_sampled(
