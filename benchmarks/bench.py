@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from benchmarks.places import ensure_alone
 from benchmarks.spec import Spec
 from pipeline.settings import Settings
 from workers.bootstrap import Application, Servers, application
+from workers.embedded import EmbeddedMongo, EmbeddedRedis
 from workers.supervisor import Supervisor
 
 _numbers: Final = count(1)
@@ -44,6 +46,16 @@ class Bench:
         with processes(app.settings, self.where) as supervisor:
             wait_for_workers(app, supervisor)
             yield supervisor
+
+    def beside(self) -> dict[str, int]:
+        """Process ids of ourselves, who send, and of the servers, where they are our own."""
+        folder = self.settings.data_dir
+        found = {
+            "mongod": EmbeddedMongo.running_pid(folder),
+            "redis-server": EmbeddedRedis.running_pid(folder),
+        }
+        servers = {name: pid for name, pid in found.items() if pid is not None}
+        return {"sender": os.getpid(), **servers}
 
 
 def plain(spec: Spec, began_at: datetime, events: int, seconds: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.bench import Bench, plain
 from benchmarks.feeding import POLL_SECONDS, StalledError, feed, wait_until_idle
-from benchmarks.measuring import Commits, latency_of
+from benchmarks.measuring import Commits, began_by_ledger, latency_of
 from benchmarks.planting import plant
 from benchmarks.product import Told
 from benchmarks.results import Latency
@@ -105,7 +105,8 @@ def _live(
     with beside:
         due = send(lambda event: app.dispatcher.submit([event]), events, PER_SECOND)
     wait_until_idle(app)
-    return latency_of(app.store, due, commits.last())
+    committed = commits.last()
+    return latency_of(due, began_by_ledger(app.store, committed), committed)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -15,7 +15,7 @@ from typing import Any, Final
 from benchmarks.bench import Bench
 from benchmarks.feeding import Fed, feed, wait_until_idle
 from benchmarks.judging import judge
-from benchmarks.measuring import Commits, Meter, Sampler, latency_of
+from benchmarks.measuring import Commits, Meter, Sampler, began_by_ledger, latency_of
 from benchmarks.results import Load, Reliability
 from benchmarks.spec import Spec
 from benchmarks.timetable import send
@@ -23,7 +23,6 @@ from benchmarks.workload import SYNTHETIC, Workload, arriving, in_order
 from pipeline import Event
 from pipeline.store.policies import LockPolicies, Scope
 from workers.bootstrap import Application
-from workers.embedded import EmbeddedMongo, EmbeddedRedis
 from workers.supervisor import Supervisor
 
 Told = Callable[[str, int], None]
@@ -56,7 +55,7 @@ def measure(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
             _store_before(app, spec.stored, supervisor, told)
             load = _bulk if spec.load is Load.BULK else _on_time
             meter = Meter(app.store.database.client, app.redis)
-            sampler = Sampler(lambda: {**supervisor.pids(), **_others(bench)})
+            sampler = Sampler(lambda: {**supervisor.pids(), **bench.beside()})
             with meter, sampler, _killing(app, spec.kill_every) as kills:
                 found = load(app, spec, supervisor, told)
         told("looking at what came of it", 0)
@@ -118,7 +117,8 @@ def _on_time(app: Application, spec: Spec, supervisor: Supervisor, told: Told) -
     due = send(submit, arriving(spec.workload).events, spec.per_second)
     backlog = _waiting(app)
     seconds = wait_until_idle(app, tick=supervisor.tend) - fed.started
-    latency = latency_of(app.store, due, commits.last())
+    committed = commits.last()
+    latency = latency_of(due, began_by_ledger(app.store, committed), committed)
     return _sent(fed, began_at, seconds, backlog) | {"latency": latency}
 
 
@@ -142,16 +142,6 @@ def _store_before(app: Application, count: int, supervisor: Supervisor, told: To
         sample_every=max(1, count),
     )
     wait_until_idle(app, tick=supervisor.tend)
-
-
-def _others(bench: Bench) -> Mapping[str, int]:
-    """Process ids of ourselves, who send, and of the servers, where they are our own."""
-    folder = bench.settings.data_dir
-    found = {
-        "mongod": EmbeddedMongo.running_pid(folder),
-        "redis-server": EmbeddedRedis.running_pid(folder),
-    }
-    return {"sender": os.getpid(), **{name: pid for name, pid in found.items() if pid is not None}}
 
 
 @contextmanager

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 from benchmarks.results import Latency, Percentiles
 from pipeline.store import Store
 from pipeline.tables import CODEC, Document
 
 AT_ONCE: Final = 1_000
+
+
+Write = dict[str, Any]
+"""A write as the operation log has it: its `ns`, its `o`, and an update's `o2`."""
+
+
+def event_of_row(write: Write) -> str:
+    """The event of a ledger row that was written."""
+    event: str = (write.get("o2") or write["o"])["_id"].rpartition("|")[0]
+    return event
 
 
 class Commits:
@@ -25,41 +36,57 @@ class Commits:
 
     Args:
         database: of the run; known from here on.
-        table: whose documents begin with an event's key.
+        table: whose writes tell of events.
+        event_of: the key of the event that a write tells of; None where it tells of none.
     """
 
-    def __init__(self, database: Database[Document], table: str = "ledger") -> None:
+    def __init__(
+        self,
+        database: Database[Document],
+        table: str = "ledger",
+        event_of: Callable[[Write], str | None] = event_of_row,
+    ) -> None:
         self._client = database.client
         self._namespace = f"{database.name}.{table}"
+        self._event_of = event_of
         self._since = self._client.admin.command("ping")["operationTime"]
 
     def last(self) -> dict[str, datetime]:
-        """By event key, when its last row was committed."""
-        log = self._client.get_database("local", codec_options=CODEC)["oplog.rs"]
+        """By event key, when the last write that tells of it was committed."""
         last: dict[str, datetime] = {}
-        written = {"ts": {"$gt": self._since}, "o.applyOps.ns": self._namespace}
-        for entry in log.find(written, {"wall": 1, "o.applyOps": 1}):
-            for change in entry["o"]["applyOps"]:
-                if change["ns"] == self._namespace:
-                    event = change["o"]["_id"].rpartition("|")[0]
-                    last[event] = max(entry["wall"], last.get(event, entry["wall"]))
+        # By itself, or one of a transaction.
+        ours = [{"ns": self._namespace}, {"o.applyOps.ns": self._namespace}]
+        fields = {"wall": 1, "ns": 1, "o": 1, "o2": 1}
+        local = self._client.get_database(
+            "local", codec_options=CODEC, read_concern=ReadConcern("majority")
+        )
+        with self._client.start_session() as session:
+            # The log shows a commit a moment later than the collection does.
+            session.advance_operation_time(self._client.admin.command("ping")["operationTime"])
+            wanted = {"ts": {"$gt": self._since}, "$or": ours}
+            for entry in local["oplog.rs"].find(wanted, fields, session=session):
+                for write in entry["o"].get("applyOps", [entry]):
+                    event = self._event_of(write) if write["ns"] == self._namespace else None
+                    if event is not None:
+                        last[event] = max(entry["wall"], last.get(event, entry["wall"]))
         return last
 
 
 def latency_of(
-    store: Store, due: Mapping[str, datetime], committed: Mapping[str, datetime]
+    due: Mapping[str, datetime],
+    began: Mapping[str, datetime],
+    committed: Mapping[str, datetime],
 ) -> Latency | None:
     """The distribution of times of those events that were committed; None where none was.
 
     Args:
-        store: tells when the first handler of each event began to read.
         due: by event key, when it was to be sent.
-        committed: by event key, when its last row was.
+        began: by event key, when somebody began to work on it, where that is known.
+        committed: by event key, when the last write about it was.
     """
     seen = [event for event in due if event in committed]
     if not seen:
         return None
-    began = _began(store, seen)
     known = [event for event in seen if event in began]
     return Latency(
         wait=_distribution([_ms(due[event], began[event]) for event in known]),
@@ -68,8 +95,8 @@ def latency_of(
     )
 
 
-def _began(store: Store, events: Sequence[str]) -> dict[str, datetime]:
-    """By event, when the first of its handlers began to read."""
+def began_by_ledger(store: Store, events: Iterable[str]) -> dict[str, datetime]:
+    """By event key, when the first of its handlers began to read."""
     began: dict[str, datetime] = {}
     remaining = iter(events)
     while some := list(islice(remaining, AT_ONCE)):

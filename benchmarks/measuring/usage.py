@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import psutil
 
@@ -31,10 +32,17 @@ class Sampler:
 
     Args:
         pids: the process ids by name, asked again and again: processes come and go.
+        families: the same of processes that are taken together with all they have started;
+            memory that these share is counted in each of them.
     """
 
-    def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        pids: Callable[[], Mapping[str, int]],
+        families: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._pids = pids
+        self._families = families
         self._seen: dict[str, _Seen] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
@@ -68,18 +76,49 @@ class Sampler:
 
     def _look(self) -> None:
         for name, pid in self._pids().items():
-            try:
-                process = psutil.Process(pid)
-                times, rss = process.cpu_times(), process.memory_info().rss
-            except psutil.Error:  # it has just ended; its last sample counts
-                continue
-            cpu = times.user + times.system
-            seen = self._seen.get(name)
-            if seen is None:
-                self._seen[name] = _Seen(cpu, cpu, 0.0, [rss], pid)
-                continue
-            if seen.pid != pid:
-                seen.cpu_gone += seen.cpu
-                seen.pid = pid
-            seen.cpu = cpu
-            seen.rss.append(rss)
+            self._note(name, pid, _of_itself)
+        for name, pid in self._families().items():
+            self._note(name, pid, _of_its_family)
+
+    def _note(self, name: str, pid: int, taken: Callable[[psutil.Process], _Taken]) -> None:
+        try:
+            cpu, rss = taken(psutil.Process(pid))
+        except psutil.Error:  # it has just ended; its last sample counts
+            return
+        seen = self._seen.get(name)
+        if seen is None:
+            self._seen[name] = _Seen(cpu, cpu, 0.0, [rss], pid)
+            return
+        if seen.pid != pid:
+            seen.cpu_gone += seen.cpu
+            seen.pid = pid
+        seen.cpu = cpu
+        seen.rss.append(rss)
+
+
+class _Taken(NamedTuple):
+    """Seconds of processor time, and bytes of memory."""
+
+    cpu: float
+    rss: int
+
+
+def _of_itself(process: psutil.Process) -> _Taken:
+    times = process.cpu_times()
+    return _Taken(times.user + times.system, process.memory_info().rss)
+
+
+def _of_its_family(process: psutil.Process) -> _Taken:
+    """Of a process and all below it; one that has ended is in the times of who waited for it."""
+    cpu, rss = _of_itself(process)
+    cpu += _of_the_ended(process)
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):
+            taken = _of_itself(child)
+            cpu, rss = cpu + taken.cpu + _of_the_ended(child), rss + taken.rss
+    return _Taken(cpu, rss)
+
+
+def _of_the_ended(process: psutil.Process) -> float:
+    times = process.cpu_times()  # not every system tells
+    return getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
