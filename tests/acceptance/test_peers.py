@@ -24,7 +24,7 @@ from benchmarks.peers.ours import Ours
 from benchmarks.peers.peer import Peer, Session
 from benchmarks.peers.place import Place
 from benchmarks.peers.processes import PeerEndedError
-from benchmarks.peers.rq_plain import FORKING, SIMPLE
+from benchmarks.peers.rq_plain import SIMPLE
 from benchmarks.peers.subjects import SUBJECTS, subject_of
 from benchmarks.results import PIPELINE, Load, Reliability, Run
 from benchmarks.spec import Spec
@@ -199,14 +199,6 @@ def test_bulk_is_measured_and_checked(bench: Bench, events: list[Event]) -> None
     assert run.cost.mongodb_operations["update"] >= 3 * 60
     assert run.cost.redis_commands >= 60
     assert Run.model_validate_json(run.model_dump_json()) == run
-
-
-def test_what_a_forked_child_took_is_its_workers(bench: Bench, events: list[Event]) -> None:
-    """A child lives too short to be seen; connecting anew for each job can't be free."""
-    run = run_of(bench, Spec(subject=FORKING.name, workload=Workload(events=60)))
-    assert run.events == 60
-    workers = [one.cpu_seconds for one in run.usage if one.process.startswith(FORKING.name)]
-    assert sum(workers) > 60 * 0.002
 
 
 @pytest.mark.parametrize("subject", [PIPELINE, "limit", "dramatiq", "taskiq", "bullmq"])

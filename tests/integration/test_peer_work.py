@@ -16,7 +16,7 @@ import psutil
 import pytest
 from pymongo.database import Database
 
-from benchmarks.measuring import Commits
+from benchmarks.measuring import Commits, Sampler
 from benchmarks.peers import work
 from benchmarks.peers.checking import check
 from benchmarks.peers.piped import Piped
@@ -200,5 +200,32 @@ def test_a_process_fed_by_lines_answers_and_its_end_is_told(tmp_path: Path) -> N
             time.sleep(0.01)
         with pytest.raises(PeerEndedError, match=r"echo\.log"):
             process.send(b"more")
+    finally:
+        process.stop()
+
+
+PARENT: Final = """
+import subprocess, sys
+burn = "import time\\nwhile time.process_time() < 0.5: pass"
+for _ in sys.stdin:
+    subprocess.run([sys.executable, "-c", burn])
+    print("burnt", flush=True)
+"""
+
+
+def test_what_a_child_took_that_has_ended_is_its_familys(tmp_path: Path) -> None:
+    """A child lives too short to be sampled; who waited for it knows what it took."""
+    command = [sys.executable, "-c", PARENT]
+    process = Piped(command, tmp_path / "parent.log", dict(os.environ))
+    try:
+        pids = {"parent": process.pid}
+        alone, family = Sampler(lambda: pids), Sampler(dict, families=lambda: pids)
+        with alone, family:
+            process.send(b"burn")
+            assert process.answer() == b"burnt"
+        (took_alone,), (took_together,) = alone.usage(), family.usage()
+        assert took_together.cpu_seconds >= 0.5
+        assert took_alone.cpu_seconds <= took_together.cpu_seconds - 0.45
+        assert took_alone.rss_mib_max > 0
     finally:
         process.stop()
