@@ -40,7 +40,7 @@ class Ours:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it is given at most in bulk.
+        pace: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = PIPELINE

@@ -98,7 +98,10 @@ class Peer(Protocol):
 
     @property
     def pace(self) -> float | None:
-        """Events a second that it is given at most in bulk; None for as many as there are."""
+        """Events a second that it does at least, on a busy machine of two cores.
+
+        So many are given to it in bulk that it ends in time; None for as many as there are.
+        """
         ...
 
     def missing(self) -> str | None:

@@ -43,7 +43,7 @@ class PlainRq:
         name: what it is called in results.
         kind: the worker's class.
         setup: how it is run here.
-        pace: events a second that it is given at most in bulk.
+        pace: events a second that it does at least, by which it is given fewer in bulk.
         guarantees: what a user may rely on.
     """
 
@@ -78,7 +78,7 @@ SIMPLE: Final = PlainRq(
     "rq-simple-worker",
     "rq.SimpleWorker",
     "RQ's SimpleWorker, which does all jobs in its own process",
-    pace=None,
+    pace=60.0,
 )
 
 

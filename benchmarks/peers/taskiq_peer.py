@@ -52,7 +52,7 @@ class TaskiqPeer:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it is given at most in bulk.
+        pace: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "taskiq"
@@ -61,7 +61,7 @@ class TaskiqPeer:
         "Redis; no results"
     )
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = None
+    pace: float | None = 100.0
 
     def missing(self) -> str | None:
         """Whether Taskiq and its broker for Redis are installed."""

@@ -230,13 +230,28 @@ def test_events_sent_twice_are_done_once(bench: Bench, events: list[Event]) -> N
     assert run.reliability.doubled == run.reliability.lost == 0
 
 
-def test_what_a_slow_subject_does_not_get_done_is_told(bench: Bench, events: list[Event]) -> None:
+def test_what_a_slow_subject_does_not_get_done_is_told(
+    bench: Bench, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run ends when its time is over, and its rate is that of what was done."""
-    spec = Spec(subject=SIMPLE.name, workload=Workload(events=600))
-    run = run_of(bench, spec, patience=0.0)
+    monkeypatch.setattr("benchmarks.peers.measure.LINGER_SECONDS", 0.0)
+    spec = Spec(
+        subject=SIMPLE.name, workload=Workload(events=600), load=Load.OPEN, per_second=10_000
+    )
+    run = run_of(bench, spec)
     assert run.sent == run.events < 600
+    assert run.backlog > 0
     assert run.reliability.lost is None
     assert any(f"{600 - run.events} of 600 events were not done" in note for note in run.notes)
+    assert run.latency is not None
+    assert run.latency.end_to_end.count == 600
+
+
+def test_a_slow_subject_is_given_fewer_events(bench: Bench, events: list[Event]) -> None:
+    """As many as it does in half of its time, and that is told."""
+    spec = Spec(subject=SIMPLE.name, workload=Workload(events=600))
+    run = run_of(bench, spec, patience=4.0)
+    assert f"given {int(SIMPLE.pace * 2)} of 600 events" in " ".join(run.notes)
 
 
 def test_a_subject_that_nobody_knows_is_refused(bench: Bench) -> None:
