@@ -53,13 +53,13 @@ class BullMq:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "bullmq"
     setup: str = "BullMQ's Worker in Node processes that do 50 jobs side by side each"
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = 200.0
+    least_per_second: float | None = 200.0
 
     def missing(self) -> str | None:
         """Whether Node and npm are here, and new enough."""

@@ -41,7 +41,7 @@ class CeleryPeer:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "celery"
@@ -50,7 +50,7 @@ class CeleryPeer:
         "reserved ahead for each child, no results"
     )
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = 100.0
+    least_per_second: float | None = 100.0
 
     def missing(self) -> str | None:
         """Whether Celery is installed."""

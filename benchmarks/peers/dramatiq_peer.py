@@ -43,13 +43,13 @@ class DramatiqPeer:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "dramatiq"
     setup: str = "Dramatiq's worker processes with 8 threads each, its default; no results"
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = 200.0
+    least_per_second: float | None = 200.0
 
     def missing(self) -> str | None:
         """Whether Dramatiq is installed."""

@@ -48,7 +48,7 @@ class Limit:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "limit"
@@ -57,7 +57,7 @@ class Limit:
         "one transaction, each process those of its own tenants; no queue"
     )
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = None
+    least_per_second: float | None = None
 
     def missing(self) -> str | None:
         """Nothing: it needs what our product needs."""

@@ -95,8 +95,8 @@ def measure(
         raise ValueError(f"subjects are compared on flights, not on {spec.workload.source}")
     events = list(arriving(spec.workload).events)
     given = events
-    if spec.load is Load.BULK and subject.pace is not None:
-        given = events[: max(1, int(subject.pace * patience / 2))]
+    if spec.load is Load.BULK and subject.least_per_second is not None:
+        given = events[: max(1, int(subject.least_per_second * patience / 2))]
     with _fresh(bench, spec.subject) as (place, client):
         with subject.running(place, spec.workers) as session:
             sampler = Sampler(bench.beside, families=session.pids)

@@ -40,13 +40,13 @@ class Ours:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = PIPELINE
     setup: str = "`pipeline worker` processes and a sweeper, as `pipeline up` starts them"
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = None
+    least_per_second: float | None = None
 
     def missing(self) -> str | None:
         """Nothing."""

@@ -97,7 +97,7 @@ class Peer(Protocol):
         ...
 
     @property
-    def pace(self) -> float | None:
+    def least_per_second(self) -> float | None:
         """Events a second that it does at least, on a busy machine of two cores.
 
         So many are given to it in bulk that it ends in time; None for as many as there are.

@@ -43,14 +43,14 @@ class PlainRq:
         name: what it is called in results.
         kind: the worker's class.
         setup: how it is run here.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
         guarantees: what a user may rely on.
     """
 
     name: str
     kind: str
     setup: str
-    pace: float | None
+    least_per_second: float | None
     guarantees: Guarantees = GUARANTEES
 
     def missing(self) -> str | None:
@@ -72,13 +72,13 @@ FORKING: Final = PlainRq(
     "rq-worker",
     "rq.Worker",
     "RQ's Worker, which forks a child for each job; the work is imported before the fork",
-    pace=20.0,
+    least_per_second=20.0,
 )
 SIMPLE: Final = PlainRq(
     "rq-simple-worker",
     "rq.SimpleWorker",
     "RQ's SimpleWorker, which does all jobs in its own process",
-    pace=60.0,
+    least_per_second=60.0,
 )
 
 

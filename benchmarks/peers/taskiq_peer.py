@@ -52,7 +52,7 @@ class TaskiqPeer:
         name: what it is called in results.
         setup: how it is run here.
         guarantees: what a user may rely on.
-        pace: events a second that it does at least, by which it is given fewer in bulk.
+        least_per_second: events a second that it does at least, by which it is given fewer in bulk.
     """
 
     name: str = "taskiq"
@@ -61,7 +61,7 @@ class TaskiqPeer:
         "Redis; no results"
     )
     guarantees: Guarantees = GUARANTEES
-    pace: float | None = 100.0
+    least_per_second: float | None = 100.0
 
     def missing(self) -> str | None:
         """Whether Taskiq and its broker for Redis are installed."""

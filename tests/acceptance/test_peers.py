@@ -251,7 +251,7 @@ def test_a_slow_subject_is_given_fewer_events(bench: Bench, events: list[Event])
     """As many as it does in half of its time, and that is told."""
     spec = Spec(subject=SIMPLE.name, workload=Workload(events=600))
     run = run_of(bench, spec, patience=4.0)
-    assert f"given {int(SIMPLE.pace * 2)} of 600 events" in " ".join(run.notes)
+    assert f"given {int(SIMPLE.least_per_second * 2)} of 600 events" in " ".join(run.notes)
 
 
 def test_a_subject_that_nobody_knows_is_refused(bench: Bench) -> None:
