@@ -15,6 +15,8 @@ from benchmarks import product
 from benchmarks.bench import Bench
 from benchmarks.drift import beside, verify
 from benchmarks.guarantees import rescue
+from benchmarks.peers import measure as peers
+from benchmarks.peers.subjects import SUBJECTS, missing
 from benchmarks.product import Told
 from benchmarks.replaying import replaying
 from benchmarks.results import Load, Run, Value
@@ -118,6 +120,19 @@ def _replays(events: int) -> list[tuple[Labels, Spec]]:
     return [
         ({"data": name}, Spec(workload=_bulk(events, source=source)))
         for name, source in sources.items()
+    ]
+
+
+def _of_peers(events: int) -> list[tuple[Labels, Spec]]:
+    """In bulk and at three rates, of every subject that is installed."""
+    absent = missing()
+    names = [subject.name for subject in SUBJECTS if subject.name not in absent]
+    loads: list[tuple[Labels, Spec]] = [({"load": "bulk"}, Spec(workload=_bulk(events)))]
+    loads += [({"per_second": rate}, _rate(rate, events)) for rate in (50, 200, 1_000)]
+    return [
+        (labels, spec.model_copy(update={"subject": name}))
+        for labels, spec in loads
+        for name in names
     ]
 
 
@@ -263,6 +278,13 @@ SCENARIOS: Final = (
         ],
         events=30_000,
         criteria=(SOUND,),
+    ),
+    Scenario(
+        "peers",
+        "How many times as fast as other queues, and how near to the limit, on the same work?",
+        _of_peers,
+        events=20_000,
+        measure=peers.measure,
     ),
     Scenario(
         "rescue",

@@ -46,8 +46,8 @@ def test_scenarios_have_names_of_their_own_and_runs_that_differ() -> None:
     """A label tells each of a scenario's runs from the others."""
     assert len(BY_NAME) == len(SCENARIOS)
     for scenario in SCENARIOS:
-        labels = [str(labels) for labels, _ in scenario.variants(scenario.events)]
-        assert len(set(labels)) == len(labels), scenario.name
+        runs = [f"{labels} {spec.subject}" for labels, spec in scenario.variants(scenario.events)]
+        assert len(set(runs)) == len(runs), scenario.name
 
 
 def test_an_open_load_needs_a_rate_and_no_other_has_one() -> None:

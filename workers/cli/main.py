@@ -78,11 +78,8 @@ for module in (
     module.register(app)
 
 
-# Commands of packages above this one, such as the benchmarks, and of a project's own.
-for found in entry_points(group=COMMANDS):
-    found.load()(app)
-
-
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, with the commands of packages above this one and of projects."""
+    for found in entry_points(group=COMMANDS):
+        found.load()(app)
     app()

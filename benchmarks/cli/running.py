@@ -1,8 +1,7 @@
-"""`pipeline bench`: what can be measured, measuring it, and what earlier results say."""
+"""`pipeline bench list` and `run`: what can be measured, and measuring it."""
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks.bench import Bench
+from benchmarks.cli.kept import tell
 from benchmarks.environment import environment
 from benchmarks.feeding import StalledError
 from benchmarks.flights import FlightsMissingError
@@ -23,7 +22,6 @@ from benchmarks.places import PlaceTakenError, claim_folder
 from benchmarks.results import Result, Run
 from benchmarks.runner import Step, make, steps
 from benchmarks.scenarios import SCENARIOS, Scenario
-from benchmarks.summary import Line, lines
 from workers import logs
 from workers.bootstrap import process_name, servers
 from workers.cli.context import (
@@ -41,21 +39,6 @@ from workers.cli.context import (
 RESULTS: Final = Path("bench-results")
 HANDLERS: Final = "handlers.appointments"
 INTERRUPTED: Final = 130
-
-Kept = Annotated[Path, typer.Argument(help="A result, as `pipeline bench run` has written it.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group of commands."""
-    group = typer.Typer(
-        no_args_is_help=True,
-        help="Measure this machine: run scenarios, show and compare results. Figures of "
-        "different machines don't compare; ratios of runs made side by side do.",
-    )
-    group.command("list")(list_scenarios)
-    group.command("run")(run)
-    group.command("show")(show)
-    app.add_typer(group, name="bench")
 
 
 def list_scenarios(*, as_json: Json = False) -> None:
@@ -123,31 +106,11 @@ def run(
     target = target or RESULTS / f"{result.name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
-    _tell(result, as_json=as_json)
+    tell(result, as_json=as_json)
     if not as_json:
         out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
     if any(one.passed is False for one in result.runs):
         raise typer.Exit(Exit.FAILED)
-
-
-def show(kept: Kept, *, as_json: Json = False) -> None:
-    """Show a result in the terminal.
-
-    Example: pipeline bench show bench-results/20240501T120000Z.json
-    """
-    _tell(read(kept), as_json=as_json)
-
-
-def read(path: Path) -> Result:
-    """A result that was kept; ends the command with a sentence where it is none."""
-    try:
-        return Result.model_validate_json(path.read_bytes())
-    except OSError as error:
-        fail(f"{path} can't be read: {error.strerror}", Exit.USAGE)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        fail(f"{path} is no result of a benchmark: {where}: {first['msg']}", Exit.USAGE)
 
 
 def _named(names: Sequence[str]) -> list[Scenario]:
@@ -210,28 +173,3 @@ def _progress(total: int) -> Iterator[tuple[Callable[[Step, str, int], None], Ca
             bars.update(current, description=f"{step}: {what}", completed=events, total=whole)
 
         yield told, lambda: bars.advance(runs)
-
-
-def _tell(result: Result, *, as_json: bool) -> None:
-    if as_json:
-        print_json(json.loads(result.model_dump_json()))
-        return
-    where = result.environment
-    out.print(
-        f"{cell(where.cpu)}, {where.cores} cores, {where.memory_gib} GiB, load before "
-        f"{where.load_before}; MongoDB {where.write_concern}; Redis {where.redis_durability}",
-        highlight=False,
-    )
-    table = Table("scenario", "what", "figure", "median", "least to most", "runs", box=None)
-    for column in table.columns[3:]:
-        column.justify = "right"
-    for line in lines(result.runs):
-        table.add_row(*_cells(line))
-    out.print(table)
-    for sentence in dict.fromkeys(note for one in result.runs for note in one.notes):
-        out.print(f"[yellow]![/] {cell(sentence)}", highlight=False)
-
-
-def _cells(line: Line) -> list[str]:
-    between = f"{line.least:,.10g} to {line.most:,.10g}" if line.runs > 1 else ""
-    return [line.scenario, line.what, line.figure, f"{line.median:,.10g}", between, str(line.runs)]
