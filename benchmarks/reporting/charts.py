@@ -132,7 +132,7 @@ def _rates(scenario: Scenario, groups: Sequence[Group]) -> Chart:
     if name and len(lines) <= LINES and all(len(line) > 1 for line in lines):
         return Lines(title, short(name), PER_SECOND.unit, False, _lines(scenario, lines, name))
     return Bars(title, PER_SECOND.unit, tuple(_bars(scenario, groups, PER_SECOND))[:ROWS])
-    
+
 
 def _latencies(scenario: Scenario, groups: Sequence[Group]) -> Chart:
     bulk = ", under a bulk load" if groups[0].load == Load.BULK else ""
@@ -165,9 +165,7 @@ def _percentiles(line: Sequence[Group], name: str) -> Iterator[Line]:
         yield Line(percentile, number, _points(line, name, END_TO_END[percentile]))
 
 
-def _points(
-    line: Sequence[Group], name: str, figure: Figure
-) -> tuple[tuple[float, Spread], ...]:
+def _points(line: Sequence[Group], name: str, figure: Figure) -> tuple[tuple[float, Spread], ...]:
     return tuple(
         (position(group, name), spread) for group in line if (spread := group.spread(figure))
     )

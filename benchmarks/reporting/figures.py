@@ -66,6 +66,10 @@ def _mongodb_bytes(run: Run) -> float | None:
     return run.cost.mongodb_bytes or None
 
 
+def _memory(run: Run) -> float | None:
+    return sum(usage.rss_mib_max for usage in run.usage) or None
+
+
 def mongodb_operations(kind: str) -> Figure:
     """MongoDB operations of one kind an event."""
 
@@ -86,3 +90,4 @@ REDIS_COMMANDS: Final = _an_event("Redis commands", "commands", _redis_commands)
 REDIS_BYTES: Final = _an_event("Redis bytes", "bytes", _redis_bytes)
 MONGODB_OPERATIONS: Final = _an_event("MongoDB operations", "operations", _mongodb_operations)
 MONGODB_BYTES: Final = _an_event("MongoDB bytes", "bytes", _mongodb_bytes)
+MEMORY: Final = Figure("MiB at most, all processes", "MiB", _memory)

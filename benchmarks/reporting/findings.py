@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -31,6 +31,10 @@ from benchmarks.reporting.summary import (
     switched,
 )
 from benchmarks.results import PIPELINE, Load
+
+
+_Beside = tuple[Group, str, str]
+"""A peer, how many times as much, and how sure that is."""
 
 
 class Tone(StrEnum):
@@ -86,15 +90,17 @@ def counted(group: Group, name: str) -> int | None:
 
 
 def against_peers(scenario: Scenario) -> Iterator[Sentence]:
-    """This project's groups and each peer's of the same variant: how many times as fast."""
+    """This project's groups and all peers of the same variant: how many times as fast."""
     for group in scenario.groups:
-        if group.subject != PIPELINE:
+        peers = list(scenario.peers(group))
+        if group.subject != PIPELINE or not peers:
             continue
-        for peer in scenario.peers(group):
-            if group.load == Load.BULK:
-                yield from _faster(scenario, group, peer)
-            else:
-                yield from _sooner(scenario, group, peer)
+        told = _rates_told if group.load == Load.BULK else _times_told
+        parts = told(group, peers)
+        behind = [short(each.subject) for each in (group, *peers) if each.fell_behind]
+        mind = f" Mind that {listed(behind)} did not keep up." if behind else ""
+        if parts:
+            yield Sentence(Tone.PLAIN, f"{_at(scenario, group)}{'; '.join(parts)}.{mind}")
 
 
 def growth(scenario: Scenario) -> Iterator[Sentence]:
@@ -119,37 +125,57 @@ def growth(scenario: Scenario) -> Iterator[Sentence]:
 
 def latency(scenario: Scenario) -> Iterator[Sentence]:
     """How long events take at each rate of open loads, and whether a line grew."""
-    for group in scenario.loaded(Load.OPEN):
-        p50, p99 = group.spread(END_TO_END["p50"]), group.spread(END_TO_END["p99"])
-        backlog = group.spread(BACKLOG)
-        rate = "" if group.offered is None else f" at {number(group.offered)} events a second"
-        where = _at(scenario, group, but=group.offered)
-        who = f"{where}{short(group.subject)}{rate}"
-        runs = (
-            "one run only, no interval"
-            if len(group.runs) == 1
-            else f"medians of {len(group.runs)} runs"
-        )
-        took = "no latency was measured"
-        if p50 is not None and p99 is not None:
-            took = (
-                f"half of the events took at most {duration(p50.median)} and 99% at most "
-                f"{duration(p99.median)} ({runs})"
-            )
-        waited = 0 if backlog is None else round(backlog.high)
-        if group.fell_behind:
-            yield Sentence(
-                Tone.BAD,
-                f"{who} did not keep up in {group.fell_behind} of "
-                f"{over(len(group.runs), 'run')}: up to {over(waited, 'event')} still waited when "
-                f"the last one had been sent; {took}.",
-            )
-        else:
-            yield Sentence(
-                Tone.PLAIN,
-                f"{who}: {took}. No backlog grew: at most {over(waited, 'event')} still waited "
-                f"when the last one had been sent.",
-            )
+    groups = scenario.loaded(Load.OPEN)
+    done: list[Group] = []
+    for group in groups:
+        if group in done:
+            continue
+        together = [group, *scenario.peers(group)]
+        done += together
+        kept_up = [each for each in together if not each.fell_behind]
+        if kept_up:
+            yield _kept_up(scenario, kept_up)
+        for each in together:
+            if each.fell_behind:
+                yield _fell_behind(scenario, each)
+
+
+def _kept_up(scenario: Scenario, groups: Sequence[Group]) -> Sentence:
+    told = "; ".join(f"{short(group.subject)}: {_took(group)}" for group in groups)
+    waited = max(round(found.high) for group in groups if (found := group.spread(BACKLOG)))
+    return Sentence(
+        Tone.PLAIN,
+        f"{_when(scenario, groups[0])}{told}. No backlog grew: at most {over(waited, 'event')} "
+        f"still waited when the last one had been sent.",
+    )
+
+
+def _fell_behind(scenario: Scenario, group: Group) -> Sentence:
+    found = group.spread(BACKLOG)
+    waited = 0 if found is None else round(found.high)
+    return Sentence(
+        Tone.BAD,
+        f"{_when(scenario, group)}{short(group.subject)} did not keep up in "
+        f"{group.fell_behind} of {over(len(group.runs), 'run')}: up to {over(waited, 'event')} "
+        f"still waited when the last one had been sent; {_took(group)}.",
+    )
+
+
+def _took(group: Group) -> str:
+    p50, p99 = group.spread(END_TO_END["p50"]), group.spread(END_TO_END["p99"])
+    if p50 is None or p99 is None:
+        return "no latency was measured"
+    runs = "one run only, no interval" if p99.runs == 1 else f"medians of {p99.runs} runs"
+    return (
+        f"half of the events took at most {duration(p50.median)} and 99% at most "
+        f"{duration(p99.median)} ({runs})"
+    )
+
+
+def _when(scenario: Scenario, group: Group) -> str:
+    """Where a latency was measured: the offered rate always, what else differs after it."""
+    where = _at(scenario, group, but=group.offered).removesuffix(": ")
+    return where + ("" if group.offered is None else f", {value(group.offered)} a second") + ": "
 
 
 def switches(scenario: Scenario) -> Iterator[Sentence]:
@@ -166,46 +192,66 @@ def switches(scenario: Scenario) -> Iterator[Sentence]:
                 yield _cost(scenario, name, on, found, ratio(on, off, CPU))
 
 
-def _faster(scenario: Scenario, group: Group, peer: Group) -> Iterator[Sentence]:
-    found, where = _more(group, peer, PER_SECOND), _at(scenario, group)
-    if found is None:
-        return
-    more, less, times = found
-    if times.told_apart:
-        yield Sentence(
-            Tone.PLAIN,
-            f"{where}{short(more.subject)} works off {number(times.spread.median)} times as many "
-            f"events a second as {short(less.subject)} ({certainty(times)}"
-            f"{_workers(more, less)}).",
+def _rates_told(group: Group, peers: Sequence[Group]) -> list[str]:
+    ours = short(group.subject)
+    ahead, behind, same = _sorted_out(group, peers, PER_SECOND)
+    parts = []
+    if ahead:
+        told = listed(
+            f"{times} times as many as {short(peer.subject)} ({sure})"
+            for peer, times, sure in ahead
         )
-    else:
-        yield Sentence(
-            Tone.PLAIN,
-            f"{where}{short(group.subject)} and {short(peer.subject)} are not told apart by their "
-            f"rate ({certainty(times)}{_workers(group, peer)}).",
-        )
+        parts.append(f"of events a second {ours} works off {told}")
+    parts += [
+        f"{short(peer.subject)} works off {times} times as many as {ours} ({sure})"
+        for peer, times, sure in behind
+    ]
+    parts += [
+        f"{ours} and {short(peer.subject)} are not told apart by their rate ({sure})"
+        for peer, _, sure in same
+    ]
+    return parts
 
 
-def _sooner(scenario: Scenario, group: Group, peer: Group) -> Iterator[Sentence]:
-    found, where = _more(group, peer, END_TO_END["p99"]), _at(scenario, group)
-    if found is None:
-        return
-    slow, quick, times = found
-    behind = [short(each.subject) for each in (group, peer) if each.fell_behind]
-    caution = f" Mind that {listed(behind)} did not keep up." if behind else ""
-    if times.told_apart:
-        yield Sentence(
-            Tone.PLAIN,
-            f"{where}the time within which 99% of events are done is "
-            f"{number(times.spread.median)} times as long with {short(slow.subject)} as with "
-            f"{short(quick.subject)} ({certainty(times)}).{caution}",
+def _times_told(group: Group, peers: Sequence[Group]) -> list[str]:
+    ours = short(group.subject)
+    slower, quicker, same = _sorted_out(group, peers, END_TO_END["p99"])
+    parts = []
+    if quicker:
+        told = listed(
+            f"{times} times as long with {short(peer.subject)} ({sure})"
+            for peer, times, sure in quicker
         )
-    else:
-        yield Sentence(
-            Tone.PLAIN,
-            f"{where}{short(group.subject)} and {short(peer.subject)} are not told apart by the "
-            f"time within which 99% of events are done ({certainty(times)}).{caution}",
-        )
+        parts.append(f"until 99% of events are done it takes {told} as with {ours}")
+    parts += [
+        f"it takes {times} times as long with {ours} as with {short(peer.subject)} ({sure})"
+        for peer, times, sure in slower
+    ]
+    parts += [
+        f"{ours} and {short(peer.subject)} are not told apart by it ({sure})"
+        for peer, _, sure in same
+    ]
+    if parts and not quicker:
+        parts[0] = f"by the time until 99% of events are done, {parts[0]}"
+    return parts
+
+
+def _sorted_out(
+    group: Group, peers: Sequence[Group], figure: Figure
+) -> tuple[list[_Beside], list[_Beside], list[_Beside]]:
+    """Peers that have less of a figure than the group, that have more, and that are not told apart."""
+    less: list[_Beside] = []
+    more: list[_Beside] = []
+    same: list[_Beside] = []
+    for peer in peers:
+        found = _more(group, peer, figure)
+        if found is None:
+            continue
+        higher, lower, times = found
+        sure = f"{certainty(times)}{_workers(higher, lower)}"
+        where = (less if higher is group else more) if times.told_apart else same
+        where.append((peer, number(times.spread.median), sure))
+    return less, more, same
 
 
 def _more(group: Group, peer: Group, figure: Figure) -> tuple[Group, Group, Ratio] | None:
@@ -228,7 +274,7 @@ def _first_to_last(line: list[Group], name: str, found: Ratio) -> str:
     many = position(line[-1], name) / (position(line[0], name) or 1)
     share = ""
     if name == WORKERS and position(line[0], name):
-        share = f", where {number(many)} times would be perfect"
+        share = f", where {value(many)} times would be perfect"
     return f"That is {told}{share} ({certainty(found)})."
 
 
@@ -264,9 +310,7 @@ def _workers(group: Group, peer: Group) -> str:
     return f"; workers: {first}, {second}"
 
 
-def _at(
-    scenario: Scenario, group: Group, *, without: str = "", but: float | None = None
-) -> str:
+def _at(scenario: Scenario, group: Group, *, without: str = "", but: float | None = None) -> str:
     """Where a sentence is about: the scenario, and the variant but for what is told anyway."""
     names = [name for name in scenario.varied if name != without and name in group.variant]
     if but is not None:

@@ -22,7 +22,7 @@ def number(value: float) -> str:
         return f"{value:,.0f}"
     if size >= 10:  # noqa: PLR2004 - as above, two
         return f"{value:.1f}"
-    return f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+    return f"{value:.2f}" if size >= 1 else f"{value:#.3g}"
 
 
 def duration(milliseconds: float) -> str:
@@ -43,7 +43,7 @@ def certainty(ratio: Ratio) -> str:
         return "runs that were not side by side, no interval"
     if ratio.pairs == 1:
         return "one run only, no interval"
-    return f"{span(ratio.spread)} in {ratio.pairs} pairs of runs"
+    return f"{span(ratio.spread)}, {ratio.pairs} pairs of runs"
 
 
 def over(counted: int, what: str) -> str:

@@ -27,6 +27,8 @@ LABEL: Final = 22
 FLOOR: Final = 0.001
 """Milliseconds below which a logarithmic axis shows nothing."""
 FEW: Final = 12
+NEAR: Final = 2
+WIDE_APART: Final = 100
 INK: Final = "#010101"
 FAINT: Final = "#010102"
 PAGE: Final = "#010103"
@@ -125,7 +127,9 @@ def _draw_ratios(axes: Axes, chart: Ratios) -> None:
             linewidth=1.5,
         )
     _rows(axes, [row.label for row in chart.rows])
-    _logarithmic(axes, [end for row in chart.rows for end in (row.spread.low, row.spread.high)])
+    _logarithmic(
+        axes, [1, *(end for row in chart.rows for end in (row.spread.low, row.spread.high))]
+    )
     axes.set_xlabel(chart.unit)
 
 
@@ -165,7 +169,8 @@ def _draw_lines(axes: Axes, chart: Lines) -> None:
     if chart.logarithmic:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
+        highest = max(spread.high for line in chart.lines for _, spread in line.points)
+        axes.set_ylim(0, 1.1 * highest or 1)
     axes.yaxis.set_major_formatter(FuncFormatter(_ticked))
     axes.yaxis.set_minor_formatter(NullFormatter())
     if len(chart.lines) > 1:
@@ -180,11 +185,13 @@ def _rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    axes.set_xscale("log")
     low, high = min(values), max(values)
+    if high / low < NEAR:
+        return  # so near to each other a logarithm is hardly bent, and has no round numbers
+    axes.set_xscale("log")
     axes.set_xlim(low / 1.5, high * 1.5)
     axes.xaxis.set_major_formatter(FuncFormatter(_ticked))
-    if high / low < FEW:
+    if high / low < WIDE_APART:
         # Between two powers of ten there would hardly be a number.
         ticks = [tick for power in range(-4, 9) for tick in (10.0**power * n for n in (1, 2, 5))]
         axes.set_xticks([tick for tick in ticks if low / 1.5 <= tick <= high * 1.5])
@@ -221,7 +228,9 @@ def _in_a_page(svg: str, name: str, description: str) -> str:
 
     def tag(found: re.Match[str]) -> str:
         text = re.sub(
-            r' id="([^"]*)"', lambda id_: f' id="{name}{id_[1]}"' if id_[1] in used else "", found[0]
+            r' id="([^"]*)"',
+            lambda id_: f' id="{name}{id_[1]}"' if id_[1] in used else "",
+            found[0],
         )
         text = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}", text).replace("xlink:href", "href")
         text = text.replace("font-family: 'DejaVu Sans', sans-serif; ", "")

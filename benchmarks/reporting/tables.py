@@ -10,6 +10,7 @@ from benchmarks.reporting.figures import (
     BACKLOG,
     CPU,
     END_TO_END,
+    MEMORY,
     MONGODB_BYTES,
     MONGODB_OPERATIONS,
     PER_SECOND,
@@ -33,11 +34,12 @@ WENT_WRONG: Final = ("lost", "doubled", "dead", "errors", "retries", "late", "du
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is in a cell: its text, a smaller line below it, and how it is meant."""
+    """What is in a cell: its text, a smaller line below it, how it is meant, if it is words."""
 
     text: str
     note: str = ""
     tone: Tone = Tone.PLAIN
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,14 @@ class Table:
         columns: their heads.
         rows: at most 200.
         left_out: rows that would have been more.
-        words: the cells after the first hold words and not numbers.
+        folded: it is opened by who wants it.
     """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     left_out: int = 0
-    words: bool = False
+    folded: bool = False
 
 
 def tables(scenario: Scenario) -> list[Table]:
@@ -82,7 +84,7 @@ def environment(found: Environment) -> Table:
     rows = {
         "system": found.system,
         "processor": found.cpu,
-        "cores": number(found.cores),
+        "cores": str(found.cores),
         "memory": f"{number(found.memory_gib)} GiB",
         "load before the first run": number(found.load_before),
         "revision": found.revision or "not known",
@@ -93,8 +95,7 @@ def environment(found: Environment) -> Table:
     return _table(
         "Where it was measured; figures of different environments don't compare",
         ("what", "is"),
-        ([Cell(short(name)), Cell(short(text))] for name, text in rows.items()),
-        words=True,
+        ([Cell(short(name)), Cell(short(text), words=True)] for name, text in rows.items()),
     )
 
 
@@ -106,7 +107,7 @@ def comparison(found: Sequence[Compared]) -> Table | None:
             Cell(number(one.ratio)),
             Cell(NONE if one.low is None else number(one.low)),
             Cell(NONE if one.high is None else number(one.high)),
-            Cell(one.verdict),
+            Cell(one.verdict, words=True),
         ]
         for one in found
     )
@@ -117,7 +118,7 @@ def comparison(found: Sequence[Compared]) -> Table | None:
 def _rates(scenario: Scenario, groups: Sequence[Group]) -> Table | None:
     if not groups:
         return None
-    heads = ("runs", PER_SECOND.name, SECONDS.name, "events sent", "as asked for")
+    heads = ("runs", PER_SECOND.name, SECONDS.name, "events sent", *_asked(groups))
     rows = (
         [
             *_heading(scenario, group),
@@ -125,7 +126,7 @@ def _rates(scenario: Scenario, groups: Sequence[Group]) -> Table | None:
             _spread(group.spread(PER_SECOND)),
             _spread(group.spread(SECONDS)),
             _spread(spread(run.sent for run in group.runs)),
-            _passed(group),
+            *(_passed(group) for _ in _asked(groups)),
         ]
         for group in groups
     )
@@ -139,14 +140,21 @@ def _latencies(scenario: Scenario, groups: Sequence[Group]) -> Table | None:
     offered = groups[0].load == Load.OPEN
     figures = [*END_TO_END.values(), *WAIT.values(), *RUN.values()]
     shown = [figure for figure in figures if any(group.spread(figure) for group in groups)]
-    asked = ("offered a second", PER_SECOND.name, "waiting at the end", "kept up", "as asked for")
-    heads = ("runs", *(f"{figure.name}, ms" for figure in shown), *(asked if offered else ()))
+    timetable = ("offered a second", PER_SECOND.name, "waiting at the end", "kept up")
+    asked = _asked(groups)
+    heads = (
+        "runs",
+        *(timetable if offered else ()),
+        *(asked if offered else ()),
+        *(f"{figure.name}, ms" for figure in shown),
+    )
     rows = (
         [
             *_heading(scenario, group),
             Cell(f"{len(group.runs):,}"),
-            *(_spread(group.spread(figure)) for figure in shown),
             *(_kept_up(group) if offered else ()),
+            *(_passed(group) for _ in asked if offered),
+            *(_spread(group.spread(figure)) for figure in shown),
         ]
         for group in groups
     )
@@ -159,9 +167,7 @@ def _latencies(scenario: Scenario, groups: Sequence[Group]) -> Table | None:
     return _table(caption, (*_heads(scenario), *heads), rows)
 
 
-def _ratios(
-    scenario: Scenario, groups: Sequence[Group], figure: Figure, what: str
-) -> Table | None:
+def _ratios(scenario: Scenario, groups: Sequence[Group], figure: Figure, what: str) -> Table | None:
     """Each subject over each other of the same variant."""
     if len({group.subject for group in groups}) == 1 or not groups:
         return None
@@ -209,6 +215,7 @@ def _cost(scenario: Scenario) -> Table | None:
         MONGODB_OPERATIONS,
         *map(mongodb_operations, kinds),
         MONGODB_BYTES,
+        MEMORY,
     ]
     shown = [figure for figure in figures if any(map(figure.read, scenario.runs))]
     if not shown:
@@ -217,7 +224,9 @@ def _cost(scenario: Scenario) -> Table | None:
         [*_heading(scenario, group), *(_spread(group.spread(figure)) for figure in shown)]
         for group in scenario.groups
     )
-    caption = "Cost of one event sent: median over runs, and from the lowest to the highest"
+    caption = (
+        "Cost of one event sent, and memory: median over runs, and from the lowest to the highest"
+    )
     heads = ("CPU ms" if figure is CPU else figure.name for figure in shown)
     return _table(caption, (*_heads(scenario), *heads), rows)
 
@@ -228,7 +237,7 @@ def _usage(scenario: Scenario) -> Table | None:
     rows = (
         [
             *_heading(scenario, group),
-            Cell(short(name)),
+            Cell(short(name), words=True),
             _spread(spread(usage.cpu_seconds for usage in used)),
             *(
                 _spread(spread(getattr(usage, f"rss_mib_{when}") for usage in used))
@@ -240,7 +249,7 @@ def _usage(scenario: Scenario) -> Table | None:
     )
     heads = ("process", "CPU seconds", "MiB at the start", "MiB at most", "MiB at the end")
     caption = "Processor time and resident memory by process: median over runs, and their range"
-    return _table(caption, (*_heads(scenario), *heads), rows)
+    return _table(caption, (*_heads(scenario), *heads), rows, folded=True)
 
 
 def _processes(group: Group) -> Mapping[str, Sequence[Usage]]:
@@ -252,10 +261,10 @@ def _processes(group: Group) -> Mapping[str, Sequence[Usage]]:
 
 
 def _table(
-    caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: bool = False
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, folded: bool = False
 ) -> Table:
     told = [tuple(row) for row in rows]
-    return Table(caption, tuple(columns), tuple(told[:ROWS]), max(0, len(told) - ROWS), words)
+    return Table(caption, tuple(columns), tuple(told[:ROWS]), max(0, len(told) - ROWS), folded)
 
 
 def _heads(scenario: Scenario) -> tuple[str, ...]:
@@ -279,7 +288,7 @@ def _told(scenario: Scenario) -> tuple[str, ...]:
 def _spread(found: Spread | None) -> Cell:
     if found is None:
         return Cell(NONE)
-    return Cell(number(found.median), span(found) if found.runs > 1 else "")
+    return Cell(number(found.median), span(found) if found.low != found.high else "")
 
 
 def _ratio(found: Ratio) -> Cell:
@@ -290,14 +299,19 @@ def _ratio(found: Ratio) -> Cell:
 
 
 def _kept_up(group: Group) -> Iterator[Cell]:
-    yield Cell(NONE if group.offered is None else number(group.offered))
+    yield Cell(value(group.offered))
     yield _spread(group.spread(PER_SECOND))
     yield _spread(group.spread(BACKLOG))
     if group.fell_behind:
         yield Cell(f"✗ not in {group.fell_behind} of {len(group.runs)}", tone=Tone.BAD)
     else:
         yield Cell("✓ yes", tone=Tone.GOOD)
-    yield _passed(group)
+
+
+def _asked(groups: Sequence[Group]) -> tuple[str, ...]:
+    """The head of the column that says whether it was as asked for, where anything is."""
+    judged = any(run.passed is not None for group in groups for run in group.runs)
+    return ("as asked for",) if judged else ()
 
 
 def _passed(group: Group) -> Cell:
