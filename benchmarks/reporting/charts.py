@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.comparing import Comparison
 from benchmarks.reporting.figures import END_TO_END, PER_SECOND, Figure
 from benchmarks.reporting.numbers import label, short
 from benchmarks.reporting.summary import (
@@ -18,7 +19,6 @@ from benchmarks.reporting.summary import (
     position,
     ratio,
 )
-from benchmarks.reporting.words import Compared
 from benchmarks.results import PIPELINE, Load
 
 ROWS: Final = 24
@@ -89,7 +89,7 @@ Chart = Bars | Ratios | Dots | Lines
 def charts(scenario: Scenario) -> Iterator[Chart]:
     """A scenario's plots: rates, latencies, and ratios to its peers, as far as there are any."""
     bulk = scenario.loaded(Load.BULK)
-    if bulk:
+    if any(group.spread(PER_SECOND) for group in bulk):
         yield _rates(scenario, bulk)
     for load in Load:
         measured = [group for group in scenario.loaded(load) if group.spread(END_TO_END["p50"])]
@@ -104,12 +104,13 @@ def charts(scenario: Scenario) -> Iterator[Chart]:
             yield Ratios(f"{short(scenario.name)}: {what} over {PIPELINE}'s", "times", rows)
 
 
-def compared(comparisons: Sequence[Compared]) -> Ratios | None:
+def compared(comparisons: Sequence[Comparison]) -> Ratios | None:
     """The intervals of a comparison; None if it has none."""
     rows = tuple(
-        Bar(short(found.figure), 0, Spread(found.ratio, found.low, found.high, 0))
+        Bar(short(f"{found.name}: {one.figure}"), 0, Spread(of.value, of.low, of.high, one.runs))
         for found in comparisons
-        if found.low is not None and found.high is not None and 0 < found.low <= found.high
+        for one in found.figures
+        if (of := one.ratio) is not None and of.high is not None and of.low > 0
     )[:ROWS]
     return Ratios("This result over the earlier one", "times", rows) if rows else None
 

@@ -66,6 +66,16 @@ def _mongodb_bytes(run: Run) -> float | None:
     return run.cost.mongodb_bytes or None
 
 
+def _rate(run: Run) -> float | None:
+    # What measured something else took as long as that took.
+    return None if run.figures else run.per_second
+
+
+def measured(name: str) -> Figure:
+    """What a run measured besides, by its name."""
+    return Figure(name, "", lambda run: run.figures.get(name))
+
+
 def _memory(run: Run) -> float | None:
     return sum(usage.rss_mib_max for usage in run.usage) or None
 
@@ -79,7 +89,7 @@ def mongodb_operations(kind: str) -> Figure:
     return _an_event(f"of them {kind}", "operations", read)
 
 
-PER_SECOND: Final = Figure("events a second", "events a second", lambda run: run.per_second)
+PER_SECOND: Final = Figure("events a second", "events a second", _rate)
 SECONDS: Final = Figure("seconds", "s", lambda run: run.seconds)
 BACKLOG: Final = Figure("backlog", "events", lambda run: run.backlog)
 END_TO_END: Final = {name: _latency("end_to_end", name) for name in LATENCIES}

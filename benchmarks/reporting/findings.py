@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import Final
 
-from benchmarks.reporting.figures import BACKLOG, CPU, END_TO_END, PER_SECOND, Figure
+from benchmarks.reporting.figures import BACKLOG, CPU, END_TO_END, PER_SECOND, Figure, measured
 from benchmarks.reporting.numbers import (
     certainty,
     duration,
@@ -16,6 +17,7 @@ from benchmarks.reporting.numbers import (
     number,
     over,
     short,
+    span,
     value,
 )
 from benchmarks.reporting.summary import (
@@ -32,9 +34,12 @@ from benchmarks.reporting.summary import (
 )
 from benchmarks.results import PIPELINE, Load
 
-
 _Beside = tuple[Group, str, str]
 """A peer, how many times as much, and how sure that is."""
+
+
+MISSED: Final = "missed: "
+"""With this begins a run's note of what it missed."""
 
 
 class Tone(StrEnum):
@@ -54,20 +59,49 @@ class Sentence:
     text: str
 
 
-def missed(scenario: Scenario) -> Iterator[Sentence]:
-    """Groups that are not as the scenario asks for."""
+def asked_for(scenario: Scenario) -> Iterator[Sentence]:
+    """Whether a scenario's runs are as it asks for, and what they missed."""
+    judged = [run for run in scenario.runs if run.passed is not None]
+    failed = [run for run in judged if not run.passed]
+    if not judged:
+        return
+    name = short(scenario.name)
+    if not failed:
+        yield Sentence(Tone.GOOD, f"{name} met what it asks for, in {over(len(judged), 'run')}.")
+        return
+    why = dict.fromkeys(
+        note.removeprefix(MISSED) for run in failed for note in run.notes if note.startswith(MISSED)
+    )
+    where = [
+        label(scenario, group)
+        for group in scenario.groups
+        if any(run.passed is False for run in group.runs)
+    ]
+    told = "" if len(failed) == len(judged) else f" of {listed(where)}"
+    reasons = f": {'; '.join(why)}" if why else ""
+    yield Sentence(
+        Tone.BAD,
+        f"{name} missed what it asks for, in {len(failed)} of {over(len(judged), 'run')}{told}"
+        f"{reasons}.",
+    )
+
+
+def measured_besides(scenario: Scenario) -> Iterator[Sentence]:
+    """What runs measured that is neither rate nor latency."""
     for group in scenario.groups:
-        judged = [run.passed for run in group.runs if run.passed is not None]
-        if False in judged:
-            yield Sentence(
-                Tone.BAD,
-                f"{short(scenario.name)}: {label(scenario, group)} missed what the scenario asks "
-                f"for in {judged.count(False)} of {over(len(judged), 'run')}.",
-            )
+        told = []
+        for name in dict.fromkeys(name for run in group.runs for name in run.figures):
+            found = group.spread(measured(name))
+            if found is not None:
+                sure = span(found) if found.runs > 1 else "one run only, no interval"
+                told.append(f"{short(name)} {number(found.median)} ({sure})")
+        if told:
+            who = label(scenario, group)
+            yield Sentence(Tone.PLAIN, f"{short(scenario.name)}, {who}: {', '.join(told)}.")
 
 
 def troubles(scenario: Scenario) -> Iterator[Sentence]:
-    """Groups with events that were lost or doubled, or given up."""
+    """Groups with events lost, doubled or given up, or with wrong documents."""
     for group in scenario.groups:
         who = f"{short(scenario.name)}: {label(scenario, group)}"
         runs = over(len(group.runs), "run")
@@ -76,6 +110,8 @@ def troubles(scenario: Scenario) -> Iterator[Sentence]:
             for words in ("lost", "doubled")
             if (found := counted(group, words))
         ]
+        if spoilt := counted(group, "wrong"):
+            wrong.append(f"{over(spoilt, 'document')} wrong")
         if wrong:
             yield Sentence(Tone.BAD, f"{who} has {listed(wrong)} in {runs}.")
         if dead := counted(group, "dead"):
@@ -239,7 +275,7 @@ def _times_told(group: Group, peers: Sequence[Group]) -> list[str]:
 def _sorted_out(
     group: Group, peers: Sequence[Group], figure: Figure
 ) -> tuple[list[_Beside], list[_Beside], list[_Beside]]:
-    """Peers that have less of a figure than the group, that have more, and that are not told apart."""
+    """Peers with less of a figure than the group, with more, and those not told apart."""
     less: list[_Beside] = []
     more: list[_Beside] = []
     same: list[_Beside] = []

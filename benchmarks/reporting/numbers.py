@@ -10,7 +10,7 @@ from benchmarks.results import Value
 
 SECOND: Final = 1000
 LONGEST: Final = 80
-NONE: Final = "–"
+NONE: Final = "-"
 
 
 def number(value: float) -> str:

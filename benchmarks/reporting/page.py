@@ -12,12 +12,13 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmarks.comparing import Comparison
 from benchmarks.reporting import numbers
 from benchmarks.reporting.charts import Chart, charts, compared, described
 from benchmarks.reporting.plots import drawn
 from benchmarks.reporting.summary import Scenario, scenarios
 from benchmarks.reporting.tables import Table, comparison, environment, tables
-from benchmarks.reporting.words import Compared, conclusion, question
+from benchmarks.reporting.words import conclusion, question
 from benchmarks.results import Result
 
 NOTES: Final = 50
@@ -63,7 +64,7 @@ def page(
     result: Result,
     *,
     guarantees: Mapping[str, Sequence[str]] | None = None,
-    comparisons: Sequence[Compared] = (),
+    comparisons: Sequence[Comparison] = (),
     questions: Mapping[str, str] | None = None,
 ) -> str:
     """A result as one HTML file, the same for the same arguments.
@@ -71,7 +72,8 @@ def page(
     Args:
         result: what was measured.
         guarantees: by subject, what it promises, a sentence each.
-        comparisons: figures against an earlier result's, as whoever compared them judged.
+        comparisons: with an earlier result, as `benchmarks.comparing.compare_results` gives them;
+            this one is their A.
         questions: by scenario, what it asks; without one it is told from what its runs differ in.
     """
     found = scenarios(result.runs)

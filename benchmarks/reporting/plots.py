@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from io import StringIO
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ VARIABLES: Final = {
 """Colours that are drawn, and what the page's style sheet calls them."""
 MARKS: Final = "osD^vPX*"
 STYLES: Final = ("-", "--", "-.", ":")
-STYLE: Final = {
+STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -62,7 +62,6 @@ STYLE: Final = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,
-    "svg.hashsalt": "",
 }
 
 
@@ -75,7 +74,7 @@ def drawn(chart: Chart, name: str, description: str) -> str:
         description: what it shows, for those who can't see it.
     """
     target = StringIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
         # The browser has the glyphs that the measuring font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(WIDE, _height(chart)), layout="constrained")
@@ -223,7 +222,8 @@ def _in_a_page(svg: str, name: str, description: str) -> str:
     opening = re.search(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', svg)
     if opening is None:
         raise ValueError("matplotlib drew no <svg> with a viewBox; look at its version's notes.")
-    drawing = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg[opening.end() :], flags=re.S)
+    sheet = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
+    drawing = sheet.sub("", svg[opening.end() :])
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', drawing))
 
     def tag(found: re.Match[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -163,12 +163,28 @@ def axis(groups: Sequence[Group], varied: Iterable[str]) -> str | None:
 
 
 def along(groups: Sequence[Group], name: str) -> list[list[Group]]:
-    """Groups that differ in nothing but one name of their variants, ordered by it."""
+    """Groups that differ in nothing but one name, and what goes in step with it, ordered by it."""
+    named = [group for group in groups if name in group.variant]
+    without = {name, *in_step(named, name)}
     lines: dict[object, list[Group]] = {}
-    for group in groups:
-        if name in group.variant:
-            lines.setdefault((group.subject, _alike(group, without=name)), []).append(group)
+    for group in named:
+        lines.setdefault((group.subject, _alike(group, without=without)), []).append(group)
     return [sorted(line, key=lambda group: _rank(group.variant[name])) for line in lines.values()]
+
+
+def in_step(groups: Sequence[Group], name: str) -> set[str]:
+    """Other names of the variants that differ wherever this one does, and nowhere else."""
+    others = {other for group in groups for other in group.variant if other != name}
+    pairs = {
+        other: {(_rank(g.variant[name]), _rank(g.variant.get(other, ""))) for g in groups}
+        for other in others
+    }
+    values = {_rank(group.variant[name]) for group in groups}
+    return {
+        other
+        for other, found in pairs.items()
+        if len(found) == len(values) == len({value for _, value in found}) > 1
+    }
 
 
 def position(group: Group, name: str) -> float:
@@ -223,8 +239,8 @@ def _by_repeat(group: Group, figure: Figure) -> dict[int, float]:
     return {repeat: median(found) for repeat, found in values.items()}
 
 
-def _alike(group: Group, *, without: str = "") -> tuple[Load, object]:
-    return group.load, _key({k: value for k, value in group.variant.items() if k != without})
+def _alike(group: Group, *, without: Collection[str] = ()) -> tuple[Load, object]:
+    return group.load, _key({k: v for k, v in group.variant.items() if k not in without})
 
 
 def _key(variant: Variant) -> object:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.comparing import Comparison
+from benchmarks.estimate import Estimate
 from benchmarks.reporting.figures import (
     BACKLOG,
     CPU,
@@ -20,16 +22,17 @@ from benchmarks.reporting.figures import (
     SECONDS,
     WAIT,
     Figure,
+    measured,
     mongodb_operations,
 )
 from benchmarks.reporting.findings import Tone, counted
 from benchmarks.reporting.numbers import NONE, number, short, span, value
 from benchmarks.reporting.summary import Group, Ratio, Scenario, Spread, ratio, spread
-from benchmarks.reporting.words import Compared
 from benchmarks.results import Environment, Load, Usage
 
 ROWS: Final = 200
-WENT_WRONG: Final = ("lost", "doubled", "dead", "errors", "retries", "late", "duplicates")
+LOUD: Final = frozenset({"lost", "doubled", "wrong"})
+WENT_WRONG: Final = ("lost", "doubled", "wrong", "dead", "errors", "retries", "late", "duplicates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,13 @@ def tables(scenario: Scenario) -> list[Table]:
     bulk, open_ = scenario.loaded(Load.BULK), scenario.loaded(Load.OPEN)
     p50, p99 = END_TO_END["p50"], END_TO_END["p99"]
     found = [
-        _rates(scenario, bulk),
+        _rates(scenario, [group for group in bulk if group.spread(PER_SECOND)]),
         _latencies(scenario, open_),
         _latencies(scenario, [group for group in bulk if group.spread(p50)]),
-        _ratios(scenario, bulk, PER_SECOND, "Events a second"),
+        _ratios(scenario, bulk, PER_SECOND, PER_SECOND.name.capitalize()),
         _ratios(scenario, open_, p50, "Latency within which half of the events are done (p50)"),
         _ratios(scenario, open_, p99, "Latency within which 99% of events are done (p99)"),
+        _besides(scenario),
         _reliability(scenario),
         _cost(scenario),
         _usage(scenario),
@@ -99,20 +103,29 @@ def environment(found: Environment) -> Table:
     )
 
 
-def comparison(found: Sequence[Compared]) -> Table | None:
+def comparison(comparisons: Sequence[Comparison]) -> Table | None:
     """This result's figures over the earlier one's."""
     rows = (
         [
-            Cell(short(one.figure)),
-            Cell(number(one.ratio)),
-            Cell(NONE if one.low is None else number(one.low)),
-            Cell(NONE if one.high is None else number(one.high)),
-            Cell(one.verdict, words=True),
+            Cell(short(found.name)),
+            Cell(short(one.figure), words=True),
+            Cell(number(one.a)),
+            Cell(number(one.b)),
+            *_interval(one.ratio),
+            Cell(f"{one.runs:,}"),
+            Cell(one.words, words=True),
         ]
-        for one in found
+        for found in comparisons
+        for one in found.figures
     )
-    heads = ("figure", "times the earlier one's", "interval from", "to", "verdict")
-    return _table("This result over the earlier one", heads, rows) if found else None
+    heads = ("what", "figure", "now", "earlier", "ratio", "from", "to", "runs", "verdict")
+    return _table("This result (A) over the earlier one (B)", heads, rows) if comparisons else None
+
+
+def _interval(ratio: Estimate | None) -> Iterator[Cell]:
+    ends = (None, None, None) if ratio is None else (ratio.value, ratio.low, ratio.high)
+    for end in ends:
+        yield Cell(NONE if end is None else number(end))
 
 
 def _rates(scenario: Scenario, groups: Sequence[Group]) -> Table | None:
@@ -184,6 +197,24 @@ def _ratios(scenario: Scenario, groups: Sequence[Group], figure: Figure, what: s
         (*_heads(scenario), *(f"over {short(name)}" for name in below)),
         ([*_heading(scenario, group), *cells(group)] for group in groups),
     )
+
+
+def _besides(scenario: Scenario) -> Table | None:
+    names = list(dict.fromkeys(name for run in scenario.runs for name in run.figures))
+    groups = [group for group in scenario.groups if any(run.figures for run in group.runs)]
+    if not names:
+        return None
+    rows = (
+        [
+            *_heading(scenario, group),
+            Cell(f"{len(group.runs):,}"),
+            *(_spread(group.spread(measured(name))) for name in names),
+            *(_passed(group) for _ in _asked(groups)),
+        ]
+        for group in groups
+    )
+    heads = (*_heads(scenario), "runs", *map(short, names), *_asked(groups))
+    return _table("What was measured: median over runs, and their range", heads, rows)
 
 
 def _reliability(scenario: Scenario) -> Table | None:
@@ -327,6 +358,6 @@ def _counted(group: Group, name: str) -> Cell:
     found = counted(group, name)
     if found is None:
         return Cell(NONE)
-    if found and name in {"lost", "doubled"}:
+    if found and name in LOUD:
         return Cell(f"✗ {found:,} {name}", tone=Tone.BAD)
     return Cell(f"{found:,}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final, Protocol
+from typing import Final
 
+from benchmarks.comparing import Answer, Comparison
 from benchmarks.reporting import findings
 from benchmarks.reporting.figures import END_TO_END
 from benchmarks.reporting.findings import Sentence, Tone
@@ -16,29 +17,6 @@ from benchmarks.results import PIPELINE, Environment, Load
 
 AT_MOST: Final = 40
 """Sentences of a topic; the tables have the rest."""
-
-
-class Compared(Protocol):
-    """What is shown of one figure against another result's; whoever compares calculates it.
-
-    Attributes:
-        figure: what is compared, and where: `main, 4 workers: events a second`.
-        ratio: the newer result's figure over the older one's.
-        low: where the interval of confidence begins; None where there is none.
-        high: where it ends.
-        verdict: what that means, in a sentence, such as `No real difference.`
-    """
-
-    @property
-    def figure(self) -> str: ...
-    @property
-    def ratio(self) -> float: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-    @property
-    def verdict(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +29,17 @@ class Topic:
 
 
 def conclusion(
-    scenarios: Sequence[Scenario], environment: Environment, comparisons: Sequence[Compared] = ()
+    scenarios: Sequence[Scenario], environment: Environment, comparisons: Sequence[Comparison] = ()
 ) -> list[Topic]:
     """All that can be said of the runs, by topic; topics of which there is nothing are left out."""
     topics = [
-        ("Lost, doubled or given up", _troubles(scenarios)),
-        ("What the scenarios ask for", _bars(scenarios)),
-        ("Against the earlier result", _compared(comparisons)),
+        ("Lost, doubled, wrong or given up", _troubles(scenarios)),
+        ("What the scenarios ask for", _asked_for(scenarios)),
+        ("This result (A) against the earlier one (B)", _compared(comparisons)),
         ("Against its peers", _told(scenarios, findings.against_peers)),
         ("How the rate goes with workers and load", _told(scenarios, findings.growth)),
         ("Latency of single events", _told(scenarios, findings.latency)),
+        ("What else was measured", _told(scenarios, findings.measured_besides)),
         ("What can be switched on, and its price", _told(scenarios, findings.switches)),
         ("How sure this is", _sureness(scenarios, environment)),
     ]
@@ -69,6 +48,9 @@ def conclusion(
 
 def question(scenario: Scenario) -> str:
     """What a scenario asks, from what differs between its runs."""
+    named = listed(map(short, scenario.varied)) if scenario.varied else ""
+    if any(run.figures for run in scenario.runs):
+        return f"What comes of it, by {named}?" if named else "What comes of it?"
     asked = []
     for load, what in (
         (Load.BULK, "How many events a second are worked off"),
@@ -104,42 +86,39 @@ def _troubles(scenarios: Sequence[Scenario]) -> Iterator[Sentence]:
     yield from _told(scenarios, findings.troubles)
     runs = [run.reliability for scenario in scenarios for run in scenario.runs]
     seen = sum(found.lost is not None and found.doubled is not None for found in runs)
-    if runs and not seen:
+    if not runs:
+        return
+    if not seen:
         yield Sentence(Tone.CAUTION, "No run can tell whether events were lost or doubled.")
-    elif not any(found.lost or found.doubled for found in runs):
-        of_all = "" if seen == len(runs) else f" of {over(len(runs), 'run')}; the others can't tell"
+    elif not any(found.lost or found.doubled or found.wrong for found in runs):
+        of_all = "" if seen == len(runs) else f"{seen:,} of "
+        others = "; the others can't tell" if of_all else ""
         yield Sentence(
             Tone.GOOD,
-            f"No event was lost and none had its effect twice in {over(seen, 'run')}{of_all}.",
+            f"No event was lost and none had its effect twice in {of_all}"
+            f"{over(len(runs), 'run')}{others}.",
         )
 
 
-def _bars(scenarios: Sequence[Scenario]) -> Iterator[Sentence]:
-    """All that was missed, one by one; what was met, in one sentence."""
-    yield from _told(scenarios, findings.missed)
-    judged = [
-        run.passed for scenario in scenarios for run in scenario.runs if run.passed is not None
-    ]
-    if judged:
-        met = judged.count(True)
-        yield Sentence(
-            Tone.GOOD if met == len(judged) else Tone.CAUTION,
-            f"{met:,} of {over(len(judged), 'run')} of which something is asked met it"
-            f"{'' if met == len(judged) else f'; {len(judged) - met:,} missed it'}.",
-        )
+def _asked_for(scenarios: Sequence[Scenario]) -> Iterator[Sentence]:
+    """What was missed, then what was met."""
+    told = list(_told(scenarios, findings.asked_for))
+    yield from sorted(told, key=lambda sentence: sentence.tone != Tone.BAD)
 
 
-def _compared(comparisons: Sequence[Compared]) -> Iterator[Sentence]:
+def _compared(comparisons: Sequence[Comparison]) -> Iterator[Sentence]:
+    """Why the two may not compare, then what differs, then how much does not."""
+    warnings = dict.fromkeys(warning for found in comparisons for warning in found.warnings)
+    if warnings:
+        yield Sentence(Tone.CAUTION, f"The two may not compare: {'; '.join(warnings)}.")
+    answers = [one.answer for found in comparisons for one in found.figures]
     for found in comparisons:
-        ends = (
-            f"{number(found.low)} to {number(found.high)}"
-            if found.low is not None and found.high is not None
-            else "no interval"
-        )
-        yield Sentence(
-            Tone.PLAIN,
-            f"{short(found.figure)}: {found.verdict} ({number(found.ratio)} times, {ends})",
-        )
+        for one in found.figures:
+            if one.answer == Answer.DIFFERENT:
+                yield Sentence(Tone.PLAIN, f"{short(found.name)}: {short(one.figure)}: {one.words}")
+    for answer in (Answer.SAME, Answer.TOO_FEW):
+        if count := answers.count(answer):
+            yield Sentence(Tone.PLAIN, f"{over(count, 'figure')}: {answer}.")
 
 
 def _sureness(scenarios: Sequence[Scenario], environment: Environment) -> Iterator[Sentence]:
@@ -153,7 +132,8 @@ def _sureness(scenarios: Sequence[Scenario], environment: Environment) -> Iterat
         return
     yield Sentence(
         Tone.PLAIN,
-        "Brackets give the lowest and the highest of the runs; that is no confidence interval.",
+        "Brackets give the lowest and the highest of the runs, which is no confidence interval; "
+        "only a comparison with an earlier result has those.",
     )
     if alone:
         yield Sentence(
@@ -161,7 +141,7 @@ def _sureness(scenarios: Sequence[Scenario], environment: Environment) -> Iterat
             f"One run only, no interval, for all or some of {listed(alone)}: what differs there "
             f"may be chance.",
         )
-    if all(PIPELINE == name for scenario in scenarios for name in scenario.subjects):
+    if all(name == PIPELINE for scenario in scenarios for name in scenario.subjects):
         yield Sentence(Tone.PLAIN, "No peer was run beside it, so there are no ratios to peers.")
     if any(
         END_TO_END["p99"].read(run) is not None and run.load == Load.BULK
