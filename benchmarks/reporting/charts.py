@@ -16,6 +16,7 @@ from benchmarks.reporting.summary import (
     Spread,
     along,
     axis,
+    compared_figures,
     position,
     ratio,
 )
@@ -107,9 +108,8 @@ def charts(scenario: Scenario) -> Iterator[Chart]:
 def compared(comparisons: Sequence[Comparison]) -> Ratios | None:
     """The intervals of a comparison; None if it has none."""
     rows = tuple(
-        Bar(short(f"{found.name}: {one.figure}"), 0, Spread(of.value, of.low, of.high, one.runs))
-        for found in comparisons
-        for one in found.figures
+        Bar(short(f"{name}: {one.figure}"), 0, Spread(of.value, of.low, of.high, one.runs))
+        for name, one in compared_figures(comparisons)
         if (of := one.ratio) is not None and of.high is not None and of.low > 0
     )[:ROWS]
     return Ratios("This result over the earlier one", "times", rows) if rows else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks.comparing import Answer, Compared, Comparison
 from benchmarks.reporting.figures import Figure
 from benchmarks.results import PIPELINE, Load, Run, Value
 
@@ -150,6 +151,12 @@ def ratio(top: Group, bottom: Group, figure: Figure) -> Ratio | None:
         return None
     alone = median(above.values()) / median(below.values())
     return Ratio(Spread(alone, alone, alone, 0), 0)
+
+
+def compared_figures(comparisons: Iterable[Comparison]) -> list[tuple[str, Compared]]:
+    """Every figure with the name of its comparison; those that differ come first."""
+    found = [(comparison.name, one) for comparison in comparisons for one in comparison.figures]
+    return sorted(found, key=lambda one: one[1].answer != Answer.DIFFERENT)
 
 
 def axis(groups: Sequence[Group], varied: Iterable[str]) -> str | None:

@@ -27,7 +27,15 @@ from benchmarks.reporting.figures import (
 )
 from benchmarks.reporting.findings import Tone, counted
 from benchmarks.reporting.numbers import NONE, number, short, span, value
-from benchmarks.reporting.summary import Group, Ratio, Scenario, Spread, ratio, spread
+from benchmarks.reporting.summary import (
+    Group,
+    Ratio,
+    Scenario,
+    Spread,
+    compared_figures,
+    ratio,
+    spread,
+)
 from benchmarks.results import Environment, Load, Usage
 
 ROWS: Final = 200
@@ -107,7 +115,7 @@ def comparison(comparisons: Sequence[Comparison]) -> Table | None:
     """This result's figures over the earlier one's."""
     rows = (
         [
-            Cell(short(found.name)),
+            Cell(short(name)),
             Cell(short(one.figure), words=True),
             Cell(number(one.a)),
             Cell(number(one.b)),
@@ -115,8 +123,7 @@ def comparison(comparisons: Sequence[Comparison]) -> Table | None:
             Cell(f"{one.runs:,}"),
             Cell(one.words, words=True),
         ]
-        for found in comparisons
-        for one in found.figures
+        for name, one in compared_figures(comparisons)
     )
     heads = ("what", "figure", "now", "earlier", "ratio", "from", "to", "runs", "verdict")
     return _table("This result (A) over the earlier one (B)", heads, rows) if comparisons else None

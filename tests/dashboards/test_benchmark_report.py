@@ -67,6 +67,7 @@ def test_nothing_is_fetched() -> None:
         for name, value in element.attrib.items():
             if local(name) in FETCHED:
                 assert value.startswith("#"), (element.tag, name, value)
+    assert text.count("<style") == 1
     assert not re.search(r"url\((?!#)|@import|https?:|//[a-z]", text)
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.comparing import compare_results
 from benchmarks.reporting.figures import PER_SECOND
 from benchmarks.reporting.numbers import number
-from benchmarks.reporting.summary import Ratio, ratio, scenarios
+from benchmarks.reporting.summary import Ratio, compared_figures, ratio, scenarios
 from benchmarks.reporting.tables import Table, tables
 from benchmarks.results import Result
 from tests.made_up_results import realistic, result, run
@@ -159,3 +160,14 @@ def test_a_switch_and_a_number_are_different_variants() -> None:
     """Though Python takes True for 1."""
     (scenario,) = scenarios([run(variant={"x": True}), run(variant={"x": 1})])
     assert len(scenario.groups) == 2
+
+
+def test_figures_that_differ_come_first() -> None:
+    """So that no bound of a table or a plot hides them."""
+    now = result(*(run(1000 + n, repeat=n) for n in range(7)))
+    now = result(*now.runs, *(run(2000 + n, repeat=n, scenario="other") for n in range(7)))
+    then = result(*(one.model_copy(update={"seconds": 10.0}) for one in now.runs[:7]))
+    slow = [one.model_copy(update={"seconds": 20.0}) for one in now.runs[7:]]
+    compared = compare_results(now, result(*then.runs, *slow))
+    assert next(name.split()[0] for name, _ in compared_figures(compared)) == "other"
+    assert compared[0].name.startswith("main")

@@ -143,6 +143,23 @@ def test_what_was_missed_is_said_with_its_reason() -> None:
     assert sentences.index(missed) < sentences.index(met)
 
 
+def test_a_scenario_that_was_missed_in_part_was_missed() -> None:
+    """With the variant of which that is so."""
+    runs = [run(variant={"workers": n}, passed=n == 1) for n in (1, 2)]
+    tone, text = the_one(told(result(*runs)), "asks for")
+    assert tone == Tone.BAD
+    assert "in 1 of 2 runs of workers 2" in text
+
+
+@pytest.mark.parametrize("kind", ["lost", "doubled", "wrong"])
+def test_each_kind_of_loss_is_told(kind: str) -> None:
+    """Alone, too."""
+    known = {"lost": 0, "doubled": 0, "wrong": 0, kind: 1}
+    sentences = told(result(run(reliability=Reliability(**known))))
+    assert the_one(sentences, kind)[0] == Tone.BAD
+    assert not any("No event was lost" in text for _, text in sentences)
+
+
 def test_where_nothing_is_asked_nothing_is_met_or_missed() -> None:
     """None is neither."""
     assert not any("asks for" in text for _, text in told(result(run())))
@@ -183,10 +200,18 @@ def test_a_switch_is_told_with_its_price(words: tuple[bool | str, bool | str]) -
 def test_other_measurements_are_no_rate() -> None:
     """What took as long as something else took."""
     runs = [
-        run(scenario="rescue", repeat=n, figures={"rescued_after_s": 9.0 + n}) for n in (1, 2, 3)
+        run(
+            scenario="rescue",
+            repeat=n,
+            variant={"size": size},
+            figures={"rescued_after_s": 9.0 + n},
+        )
+        for n in (1, 2, 3)
+        for size in (1, 2)
     ]
     sentences = told(result(*runs))
-    assert "rescued_after_s 11.0 (10.0 to 12.0)" in the_one(sentences, "rescued_after_s")[1]
+    text = the_one(sentences, "rescue, size 2")[1]
+    assert "rescued_after_s 11.0 (10.0 to 12.0)" in text
     assert not any("events a second" in text for _, text in sentences)
 
 
