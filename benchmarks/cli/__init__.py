@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from benchmarks.cli.judging import compare, predict
+from benchmarks.cli.judging import compare, predict, report
 from benchmarks.cli.kept import show
 from benchmarks.cli.running import list_scenarios, run
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_scenarios)
     group.command("run")(run)
     group.command("show")(show)
+    group.command("report")(report)
     group.command("compare")(compare)
     group.command("predict")(predict)
     app.add_typer(group, name="bench")

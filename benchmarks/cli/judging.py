@@ -1,10 +1,11 @@
-"""`pipeline bench compare` and `predict`: what results say of each other, and of other loads."""
+"""`pipeline bench report`, `compare`, `predict`: what results say, and what of other loads."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,10 @@ import typer
 from rich.table import Table
 
 from benchmarks.cli.kept import Kept, read
+from benchmarks.peers.peer import Guarantees
+from benchmarks.peers.subjects import SUBJECTS
 from benchmarks.results import Run
+from benchmarks.scenarios import SCENARIOS
 from workers.cli.context import Exit, Json, cell, fail, out, print_json
 
 if TYPE_CHECKING:
@@ -22,6 +26,40 @@ if TYPE_CHECKING:
 Results = Annotated[
     list[Path], typer.Argument(help="Results of one machine, as `pipeline bench run` wrote them.")
 ]
+
+
+def report(
+    kept: Kept,
+    target: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier result to compare this one with.")
+    ] = None,
+) -> None:
+    """Write a result as one HTML page: the conclusion, plots, tables, and what it was measured on.
+
+    The page fetches nothing and holds the result itself.
+
+    Example: pipeline bench report bench-results/20240501T120000Z.json --out report.html
+    """
+    with _extra():
+        from benchmarks.comparing import compare_results  # noqa: PLC0415 - loads numpy and scipy
+        from benchmarks.reporting import page  # noqa: PLC0415 - loads matplotlib
+    result = read(kept)
+    written = page(
+        result,
+        guarantees={one.name: _promised(one.guarantees) for one in SUBJECTS},
+        comparisons=compare_results(result, read(against)) if against else (),
+        questions={scenario.name: scenario.question for scenario in SCENARIOS},
+    )
+    try:
+        target.write_text(written)
+    except OSError as error:
+        fail(f"{target} can't be written: {error.strerror}", Exit.USAGE)
+    out.print(f"written to {cell(str(target))}", highlight=False, soft_wrap=True)
+
+
+def _promised(guarantees: Guarantees) -> list[str]:
+    return [f"{name}: {words}" for name, words in asdict(guarantees).items()]
 
 
 def compare(one: Kept, other: Kept, *, as_json: Json = False) -> None:

@@ -115,3 +115,18 @@ def test_runs_that_say_too_little_are_refused_in_a_sentence(tmp_path: Path) -> N
     assert done.exit_code == 1
     assert "Traceback" not in done.output
     assert len(done.output) > 20
+
+
+def test_a_report_is_one_page_with_the_result_in_it(tmp_path: Path) -> None:
+    """With an earlier one held against it; it fetches nothing."""
+    now, before = kept(tmp_path, "now", 1, 2, faster=1.2), kept(tmp_path, "before", 1, 2)
+    page = tmp_path / "report.html"
+    done = run("report", now, "--against", before, "--out", str(page))
+    assert done.exit_code == 0, done.output
+    written = page.read_text()
+    assert "How does throughput grow with workers?" in written
+    assert "1.2" in written
+    assert 'src="http' not in written
+    refused = run("report", now, "--out", str(tmp_path / "nowhere" / "report.html"))
+    assert refused.exit_code == 2
+    assert "can't be written" in refused.output
