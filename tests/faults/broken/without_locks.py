@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from typing import Any
+from unittest.mock import patch
 
 from pipeline.locks import Lease, Locks
 from workers.chaos.handlers import (  # noqa: F401 - the handlers this build runs
@@ -31,5 +32,6 @@ def _renew(_self: Locks, _lease: Lease, _ttl_ms: int) -> frozenset[str]:
     return frozenset()
 
 
-Locks.take = _take  # type: ignore[method-assign, assignment]
-Locks.renew = _renew  # type: ignore[method-assign]
+# `patch` refuses a name that is not there, so a build can't become sound by a renaming.
+patch.object(Locks, "take", _take).start()
+patch.object(Locks, "renew", _renew).start()

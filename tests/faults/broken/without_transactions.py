@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import TypeVar
+from unittest.mock import patch
 
 from pipeline.store import Records, Store
 from workers.chaos.handlers import (  # noqa: F401 - the handlers this build runs
@@ -20,4 +21,5 @@ def _once(self: Store, work: Callable[[Records], T]) -> T:
     return work(Records(self.database))
 
 
-Store._once = _once  # type: ignore[method-assign]  # noqa: SLF001
+# `patch` refuses a name that is not there, so a build can't become sound by a renaming.
+patch.object(Store, "_once", _once).start()
