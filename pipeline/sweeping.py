@@ -18,8 +18,9 @@ import structlog
 
 from pipeline.clock import Clock
 from pipeline.errors import UnknownHandler
-from pipeline.executor import rescue
+from pipeline.executor import Rescuer, Turns
 from pipeline.executor.rescue import RESCUER
+from pipeline.locks import Locks
 from pipeline.queue import Heartbeats, JobQueue, Report
 from pipeline.registry import Registry
 from pipeline.reporting import report
@@ -59,6 +60,7 @@ class Sweeper:
         registry: the handlers.
         queue: the lanes.
         heartbeats: which workers live.
+        locks: the lines in which batches of ordered handlers wait.
         clock: wall time.
         settings: limits.
     """
@@ -69,15 +71,16 @@ class Sweeper:
         registry: Registry,
         queue: JobQueue,
         heartbeats: Heartbeats,
+        locks: Locks,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._store = store
-        self._registry = registry
         self._queue = queue
         self._heartbeats = heartbeats
         self._clock = clock
         self._settings = settings
+        self._rescuer = Rescuer(store, registry, clock, settings, Turns(locks))
         self._shelver = Shelver(store, queue, clock)
         self._history = History(store, clock)
         self._verifier = Verifier(store, registry, clock, settings, worker=RESCUER)
@@ -128,9 +131,7 @@ class Sweeper:
                 self._queue.tell(Report(self._verifier.rescue(units[batch])))
                 continue
             try:
-                outcome = rescue(
-                    self._store, self._registry, self._clock, self._settings, batch, suspect
-                )
+                outcome = self._rescuer.rescue(batch, suspect)
             except UnknownHandler as error:
                 log.warning("batch_of_unknown_handler", job=batch, error=str(error))
                 continue

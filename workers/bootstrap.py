@@ -29,6 +29,7 @@ from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
 from pipeline.store.policies import HoldPolicies, LockPolicies
+from pipeline.sweeping import Sweeper
 from pipeline.verification import Verifier
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
@@ -65,6 +66,18 @@ class Application:
         """What verifies, while nothing else waits."""
         return Verifier(
             self.store, self.registry, self.clock, self.settings, worker=worker, busy=self._busy
+        )
+
+    def sweeper(self) -> Sweeper:
+        """What finds work that no job stands for."""
+        return Sweeper(
+            self.store,
+            self.registry,
+            self.queue,
+            self.heartbeats,
+            self.locks,
+            self.clock,
+            self.settings,
         )
 
     def _busy(self) -> bool:

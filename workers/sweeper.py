@@ -34,7 +34,7 @@ def run(app: Application) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: asked.append(received))
     parent = os.getppid()
-    sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
+    sweeper = app.sweeper()
     name = process_name("sweeper")
     sampler = Sampler(app.store, app.verifier(name), app.queue, app.clock, app.settings)
     metrics = Metrics(app.registry.tables())

@@ -35,6 +35,7 @@ from pipeline.executor.releasing import hold_back, release
 from pipeline.executor.settled import Looked, look
 from pipeline.executor.settling import settle
 from pipeline.executor.steps import Hooks, Step
+from pipeline.executor.turns import Turns
 from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
 from pipeline.store import (
@@ -188,17 +189,17 @@ class Executor:
                     log.warning("lease_lost", job=course.job, floor=lost.floor)
                     floor = lost.floor
                     continue
-                self._leave_lines(self._locking, course, outcome)
+                self._leave_lines(self._locking.turns, course, outcome)
             self._pass(Step.RELEASED)
             return outcome
         raise Unavailable(f"the leases of {course.job} were lost {LEASES} times in a row")
 
-    def _leave_lines(self, locking: Locking, course: Course, outcome: Outcome) -> None:
+    def _leave_lines(self, turns: Turns, course: Course, outcome: Outcome) -> None:
         handler, records = course.handlers[0], course.seen.records
         for batch, rest in course.put_off(course.runnable()):
-            locking.hand_on(handler, batch, rest, records)
+            turns.hand_on(handler, batch, rest, records)
         still = {batch.id for batch in outcome.following}
-        locking.done(handler, [b for b in course.batches if b.id not in still], records)
+        turns.leave(handler, [b for b in course.batches if b.id not in still], records)
 
     def _transact(self, course: Course) -> Outcome:
         runnable = course.runnable()
@@ -371,7 +372,7 @@ class Executor:
         )
         if self._locking is not None and outcome.claimed:
             records = self._store.read(lambda records: records.events.load(batch.events))
-            self._locking.cut(handlers[0], batch, outcome.following, records)
+            self._locking.turns.cut(handlers[0], batch, outcome.following, records)
         return outcome
 
     def _log(self, batches: Sequence[Batch], outcome: Outcome, seconds: float) -> None:

@@ -16,14 +16,12 @@ import structlog
 
 from pipeline.declarations import Fold, Handler
 from pipeline.errors import Unavailable
+from pipeline.executor.turns import Keys, Turns, keys_of
 from pipeline.locks import Keeper, Lease, LockPolicy, Locks, WhenBusy
 from pipeline.policies import PolicyWatch
 from pipeline.store import Batch, EventRecord
 
 log = structlog.get_logger(__name__)
-
-Keys = dict[str, str]
-"""By event key, the lock of the document that the event touches."""
 
 
 class LeaseLost(Exception):
@@ -60,11 +58,15 @@ class Locking:
         keeper: renews them from its own thread.
         policies: whether and how leases are taken, as it is now.
         worker: our name; each run is an owner of its own.
+
+    Attributes:
+        turns: the lines in which batches wait for ids.
     """
 
     def __init__(
         self, locks: Locks, keeper: Keeper, policies: PolicyWatch[LockPolicy], worker: str
     ) -> None:
+        self.turns = Turns(locks)
         self._locks = locks
         self._keeper = keeper
         self._policies = policies
@@ -104,44 +106,6 @@ class Locking:
         if any(self._keeper.lost(lease) for lease in grip.leases):
             raise LeaseLost
 
-    def done(
-        self, handler: Handler, batches: Sequence[Batch], events: Mapping[str, EventRecord]
-    ) -> None:
-        """Leave the lines of ids that the batches stood in."""
-        if isinstance(handler, Fold) and handler.ordered:
-            for batch in batches:
-                keys = _keys(handler, batch, events)
-                self._locks.leave(batch.id, set(keys.values()))
-
-    def cut(
-        self,
-        handler: Handler,
-        batch: Batch,
-        parts: Sequence[Batch],
-        events: Mapping[str, EventRecord],
-    ) -> None:
-        """Let the parts that a batch was cut into have its turn, one after the other."""
-        if not (isinstance(handler, Fold) and handler.ordered):
-            return
-        before: dict[str, str] = {}
-        for part in parts:
-            keys = set(_keys(handler, part, events).values())
-            self._locks.hand_on(batch.id, part.id, keys - before.keys())
-            for ticket in {before[key] for key in keys & before.keys()}:
-                shared = {key for key in keys if before.get(key) == ticket}
-                self._locks.follow(ticket, part.id, shared)
-            before |= dict.fromkeys(keys, part.id)
-        if not parts:
-            self.done(handler, [batch], events)
-
-    def hand_on(
-        self, handler: Handler, batch: Batch, rest: Batch, events: Mapping[str, EventRecord]
-    ) -> None:
-        """Let the part of a batch that is put off keep its turn."""
-        if isinstance(handler, Fold) and handler.ordered:
-            keys = _keys(handler, rest, events)
-            self._locks.hand_on(batch.id, rest.id, set(keys.values()))
-
     def _take(
         self,
         handler: Fold,
@@ -155,7 +119,7 @@ class Locking:
         wanted: dict[tuple[LockPolicy, str | None], Keys] = defaultdict(dict)
         for batch in batches:
             ticket = batch.id if handler.ordered else None
-            for event, key in _keys(handler, batch, records).items():
+            for event, key in keys_of(handler, batch, records).items():
                 policy = self._policies.policy_for(handler.name, records[event].event.tenant)
                 if policy.enabled:
                     wanted[policy, ticket][event] = key
@@ -171,16 +135,3 @@ class Locking:
             yield lease
             if policy.when_busy is WhenBusy.DEFER:
                 grip.busy |= {event for event, key in keys.items() if key in lease.busy}
-
-
-def _keys(handler: Fold, batch: Batch, records: Mapping[str, EventRecord]) -> Keys:
-    """The locks of a batch's events; an event without a key is left to fail in its handler."""
-    keys: Keys = {}
-    for event in batch.events:
-        record = records.get(event)
-        if record is not None:
-            try:
-                keys[event] = handler.lock(record.event)
-            except Exception:  # noqa: BLE001, S112 - the fold meets it again and records it
-                continue
-    return keys

@@ -15,10 +15,9 @@ from pipeline.dead_letters import Decisions, Where, find, inputs, tally
 from pipeline.disorder import Mark
 from pipeline.executor import Executor
 from pipeline.querying import as_of, history, query
-from pipeline.queue import Heartbeats, JobQueue
+from pipeline.queue import JobQueue
 from pipeline.shelving import Shelver
 from pipeline.store import Among, Voided
-from pipeline.sweeping import Sweeper
 from pipeline.tracing import trace
 from pipeline.undo import Undoing, key_of
 from tests.facts import NOON, Document, fact
@@ -118,14 +117,7 @@ def test_submitting_running_healing_and_retrying_scan_nothing(watched: Harness) 
 
 def test_sweeping_scans_nothing(watched: Harness, redis_server: Redis) -> None:
     """Each pass of the sweeper, with work and without."""
-    sweeper = Sweeper(
-        watched.store,
-        watched.registry,
-        JobQueue(redis_server),
-        Heartbeats(redis_server, 10),
-        watched.clock,
-        watched.settings,
-    )
+    sweeper = watched.sweeper_of(redis_server)
     watched.submit(*(fact(f"e{n}", n) for n in range(10)))
     for _ in range(2):
         watched.clock.advance(timedelta(hours=1))

@@ -16,7 +16,6 @@ from pipeline.executor import Step
 from pipeline.queue import BatchWorker
 from pipeline.replay import audit, compare, replay
 from pipeline.reporting import report
-from pipeline.sweeping import Sweeper
 from tests.facts import Document, fact
 from tests.integration import sample_handlers
 from tests.processes import environment_of
@@ -54,7 +53,7 @@ def die_at(app: Application, step: Step, number: int) -> None:
 
 def recover(app: Application) -> None:
     """Let a sweeper and a worker of ours do what is left."""
-    sweeper = Sweeper(app.store, app.registry, app.queue, app.heartbeats, app.clock, app.settings)
+    sweeper = app.sweeper()
     with app.executor("rescuer") as executor:
         end = time.monotonic() + PATIENCE
         while not app.store.records.batches.idle():

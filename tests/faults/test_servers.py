@@ -20,7 +20,6 @@ from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
 from pipeline.registry import load
 from pipeline.reporting import report
 from pipeline.store import Batch, Store
-from pipeline.sweeping import Sweeper
 from tests.acceptance.conftest import wait_for
 from tests.conftest import started
 from tests.facts import Document, fact
@@ -53,9 +52,7 @@ class OnOwnRedis(Harness):
         self.redis = Redis.from_url(server.address, socket_timeout=2)
         self.lanes = JobQueue(self.redis)
         self.heartbeats = Heartbeats(self.redis, 10)
-        self.sweeper = Sweeper(
-            self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
-        )
+        self.sweeper = self.sweeper_of(self.redis, self.lanes, self.heartbeats)
 
     def hand_over(self) -> bool:
         """Enqueue what the deque holds; whether Redis took it."""

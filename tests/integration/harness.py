@@ -11,16 +11,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pymongo import MongoClient
+from redis import Redis
 
-from pipeline.clock import ManualClock
+from pipeline.clock import ManualClock, SystemClock
 from pipeline.declarations import Handler
 from pipeline.dispatch import Dispatcher, Receipt
 from pipeline.event import Event
 from pipeline.executor import Executor, Outcome
+from pipeline.locks import Locks
+from pipeline.queue import Heartbeats, JobQueue
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, LedgerRow, Store
 from pipeline.store.ledger import row_id
+from pipeline.sweeping import Sweeper
 from tests.facts import Document
 from tests.integration.sample_handlers import ALL
 
@@ -64,6 +68,20 @@ class Harness:
             self.clock,
             self.settings,
             worker=worker,
+        )
+
+    def sweeper_of(
+        self, redis: Redis, lanes: JobQueue | None = None, heartbeats: Heartbeats | None = None
+    ) -> Sweeper:
+        """A sweeper of the lanes of this Redis."""
+        return Sweeper(
+            self.store,
+            self.registry,
+            lanes or JobQueue(redis),
+            heartbeats or Heartbeats(redis, 10),
+            Locks(redis, SystemClock()),
+            self.clock,
+            self.settings,
         )
 
     def submit(self, *events: Event) -> Receipt:

@@ -17,7 +17,7 @@ from pipeline.event import Event
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue
 from pipeline.reporting import report
 from pipeline.store import Batch
-from pipeline.sweeping import Sweep, Sweeper
+from pipeline.sweeping import Sweep
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
@@ -43,14 +43,7 @@ class Letters(Harness):
         self.redis = redis
         self.lanes = JobQueue(redis)
         self.decisions = Decisions(self.store, self.registry, self.lanes, self.clock, self.settings)
-        self.sweeper = Sweeper(
-            self.store,
-            self.registry,
-            self.lanes,
-            Heartbeats(redis, 10),
-            self.clock,
-            self.settings,
-        )
+        self.sweeper = self.sweeper_of(redis, self.lanes)
 
     def work(self) -> None:
         """Run all jobs in a worker that ends when the lanes are empty."""

@@ -13,16 +13,16 @@ from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
 from pipeline.event import Event
-from pipeline.executor import Executor
-from pipeline.executor.rescue import rescue
+from pipeline.executor import Executor, Rescuer, Turns
 from pipeline.executor.steps import Hooks
+from pipeline.locks import Locks
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report
 from pipeline.reporting import report
 from pipeline.store import Batch
 from pipeline.store.verifications import Unit, Verification
-from pipeline.sweeping import Sweeper
 from pipeline.verification import Unknown, Verifier, finding_of
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
@@ -46,9 +46,7 @@ class Mortal(Harness):
         self.verifier = Verifier(
             self.store, self.registry, self.clock, self.settings, worker="verifier"
         )
-        self.sweeper = Sweeper(
-            self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
-        )
+        self.sweeper = self.sweeper_of(redis, self.lanes, self.heartbeats)
 
     def live(self) -> None:
         """Let one worker after the other work and die, and the sweeper sweep, until all is done."""
@@ -206,7 +204,7 @@ def test_a_deadly_event_set_aside_is_a_failed_job_and_can_be_requeued(
 
 
 def test_setting_an_event_aside_leaves_alone_what_a_heal_has_done(
-    mongo: MongoClient[Document], database: Database[Document]
+    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
 ) -> None:
     """Put back to work, it would be counted twice."""
     broken.clear()
@@ -221,9 +219,9 @@ def test_setting_an_event_aside_leaves_alone_what_a_heal_has_done(
     harness.store.records.batches.add([(alone, now)], created_at=now)
     harness.process(fact("e1", 1, owner="bob", points=1))
     assert harness.states(later)["owners.count"] == "done"
-    outcome = rescue(
-        harness.store, harness.registry, harness.clock, harness.settings, alone.id, None
-    )
+    turns = Turns(Locks(redis_server, SystemClock()))
+    rescuer = Rescuer(harness.store, harness.registry, harness.clock, harness.settings, turns)
+    outcome = rescuer.rescue(alone.id, None)
     assert outcome.failures == []
     assert harness.states(later)["owners.count"] == "done"
     assert alone.id not in harness.store.records.batches.pending([alone.id])

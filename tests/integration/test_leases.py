@@ -12,7 +12,7 @@ from redis import Redis
 
 from pipeline import Event, State, action
 from pipeline.clock import SystemClock
-from pipeline.executor import Executor, Step
+from pipeline.executor import Executor, Rescuer, Step, Turns
 from pipeline.executor.locking import Locking
 from pipeline.executor.steps import Hooks, go_on
 from pipeline.locks import Keeper, Lease, LockPolicy, Locks
@@ -311,6 +311,46 @@ def test_the_parts_of_a_batch_that_is_cut_have_its_turn(ordered: Leasing) -> Non
     assert ordered.run(second).done == 0
     assert [ordered.run(batch).done for batch in (first, second, later)] == [1, 1, 1]
     assert ordered.document("lines", "acme:T1")["seen"] == ["e0", "e1", "e2"]
+
+
+def rescuer_of(harness: Leasing) -> Rescuer:
+    """Who decides how a batch goes on that a worker died of."""
+    return Rescuer(
+        harness.store, harness.registry, harness.clock, harness.settings, Turns(harness.locks)
+    )
+
+
+def test_the_parts_of_a_batch_that_workers_died_of_have_its_turn(ordered: Leasing) -> None:
+    """The suspect stays between its neighbours, and who stood behind them all waits for each."""
+    events = [fact(f"e{n}", n, type="line.came") for n in range(4)]
+    ordered.submit(*events[:3])
+    ordered.submit(events[3])
+    three, later = ordered.waiting
+    ordered.waiting.clear()
+    rescuer = rescuer_of(ordered)
+    (again,) = rescuer.rescue(three.id, None).following
+    assert ordered.run(later).done == 0
+    parts = rescuer.rescue(again.id, events[1].key).following
+    assert [part.events for part in parts] == [(event.key,) for event in events[:3]]
+    for turn, part in enumerate(parts):
+        for out_of_turn in (*parts[turn + 1 :], later):
+            assert ordered.run(out_of_turn).done == 0
+        assert ordered.run(part).done == 1
+    assert ordered.run(later).done == 1
+    assert ordered.document("lines", "acme:T1")["seen"] == ["e0", "e1", "e2", "e3"]
+
+
+def test_an_event_that_is_set_aside_for_its_deaths_leaves_its_line(ordered: Leasing) -> None:
+    """Who stands behind it has waited long enough."""
+    for n in range(2):
+        ordered.submit(fact(f"e{n}", n, type="line.came"))
+    deadly, later = ordered.waiting
+    ordered.waiting.clear()
+    rescuer = rescuer_of(ordered)
+    rescuer.rescue(deadly.id, None)
+    assert ordered.run(later).done == 0
+    assert rescuer.rescue(deadly.id, None).failures
+    assert ordered.run(later).done == 1
 
 
 def test_small_ordered_batches_run_together_in_their_order(ordered: Leasing) -> None:

@@ -32,7 +32,7 @@ from pipeline.queue.room import Room
 from pipeline.queue.worker import Run
 from pipeline.reporting import report
 from pipeline.store import Batch, LedgerRow
-from pipeline.sweeping import Sweep, Sweeper
+from pipeline.sweeping import Sweep
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.letters import fetch
@@ -70,10 +70,7 @@ class OnRedis(Harness):
     def sweep(self, after: timedelta = timedelta(hours=1)) -> Sweep:
         """One pass of the sweeper, when all that waits is overdue."""
         self.clock.advance(after)
-        sweeper = Sweeper(
-            self.store, self.registry, self.lanes, self.heartbeats, self.clock, self.settings
-        )
-        return sweeper.sweep()
+        return self.sweeper_of(self.redis, self.lanes, self.heartbeats).sweep()
 
 
 def burst(redis: Redis, run: Run) -> None:

@@ -14,9 +14,8 @@ from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.locks import Locks
-from pipeline.queue import Heartbeats, JobQueue
+from pipeline.queue import JobQueue
 from pipeline.store.verifications import SAMPLE
-from pipeline.sweeping import Sweeper
 from pipeline.verification import Drift, Sampler
 from tests.facts import Document
 from tests.integration.sample_handlers import broken
@@ -113,14 +112,7 @@ def test_who_does_not_lead_any_more_shows_nothing(pipeline: Sampling, redis_serv
     """What another sweeper finds meanwhile would stand beside what this one found long ago."""
     pipeline.sample()
     leader = Leader(Locks(redis_server, SystemClock()), "one", 1.0)
-    sweeper = Sweeper(
-        pipeline.store,
-        pipeline.registry,
-        pipeline.lanes,
-        Heartbeats(redis_server, 10),
-        pipeline.clock,
-        pipeline.settings,
-    )
+    sweeper = pipeline.sweeper_of(redis_server)
     metrics = Metrics(pipeline.registry.tables())
     go_round(leader, sweeper, pipeline.sampler, metrics)
     shown = [family.name for family in metrics.collect()]

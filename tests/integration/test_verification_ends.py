@@ -14,13 +14,12 @@ from pymongo.errors import AutoReconnect, DocumentTooLarge
 from redis import Redis
 
 from pipeline.errors import Unavailable
-from pipeline.queue import Heartbeats, JobQueue
+from pipeline.queue import JobQueue
 from pipeline.replay import Difference
 from pipeline.store import Batch
 from pipeline.store.events import Events
 from pipeline.store.snapshots import HISTORY, HISTORY_SECONDS
 from pipeline.store.verifications import ASKED_FOR, Verifications
-from pipeline.sweeping import Sweeper
 from pipeline.verification import Finding, History, Repairer, Unknown
 from pipeline.verification.entity import look_at
 from pipeline.verification.findings import cut
@@ -83,14 +82,7 @@ class TestHistory:
         self, pipeline: Verifying, redis_server: Redis
     ) -> None:
         """As soon as what is kept reaches back to no pass's moment any more."""
-        sweeper = Sweeper(
-            pipeline.store,
-            pipeline.registry,
-            JobQueue(redis_server),
-            Heartbeats(redis_server, 10),
-            pipeline.clock,
-            pipeline.settings,
-        )
+        sweeper = pipeline.sweeper_of(redis_server)
         History(pipeline.store, pipeline.clock).moment("v-of-the-dead")
         pipeline.clock.advance(timedelta(seconds=HISTORY_SECONDS - 1))
         sweeper.sweep()
