@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 
 from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
-from pipeline.declarations import Lane
 from pipeline.dispatch import Dispatcher
 from pipeline.executor import Executor
 from pipeline.executor.locking import Locking
@@ -24,7 +22,7 @@ from pipeline.holding import HoldPolicy
 from pipeline.locks import Keeper, LockPolicy, Locks
 from pipeline.locks import connect as connect_locks
 from pipeline.policies import PolicyWatch
-from pipeline.queue import Heartbeats, JobQueue
+from pipeline.queue import Heartbeats, JobQueue, Traffic
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
@@ -63,9 +61,14 @@ class Application:
     dispatcher: Dispatcher
 
     def verifier(self, worker: str) -> Verifier:
-        """What verifies, while nothing else waits."""
+        """What verifies, out of the way of live work."""
         return Verifier(
-            self.store, self.registry, self.clock, self.settings, worker=worker, busy=self._busy
+            self.store,
+            self.registry,
+            self.clock,
+            self.settings,
+            worker=worker,
+            traffic=Traffic(self.redis),
         )
 
     def sweeper(self) -> Sweeper:
@@ -79,18 +82,6 @@ class Application:
             self.clock,
             self.settings,
         )
-
-    def _busy(self) -> bool:
-        """Whether a job waits in a lane that goes before that of verifications.
-
-        Also where Redis does not tell: the worker's own loop is what waits for it.
-        """
-        try:
-            lengths = self.queue.lengths()
-        except RedisError as error:
-            log.warning("redis_away", error=str(error)[:300])
-            return True
-        return any(n for lane, n in lengths.items() if lane != Lane.REPAIR)
 
     @contextmanager
     def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:

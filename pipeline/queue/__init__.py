@@ -3,6 +3,7 @@
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import ENTRY_POINT, Report, Shelved
 from pipeline.queue.lanes import JobQueue, connect
+from pipeline.queue.traffic import Traffic
 from pipeline.queue.worker import BatchWorker
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "JobQueue",
     "Report",
     "Shelved",
+    "Traffic",
     "connect",
 ]

@@ -46,10 +46,12 @@ class Report(NamedTuple):
     Attributes:
         following: batches to enqueue.
         shelved: batches to show while they wait. A job that is one of either has not finished.
+        rest_seconds: so long the worker is to take no job of the lane for repairs.
     """
 
     following: Sequence[Batch] = ()
     shelved: Sequence[Shelved] = ()
+    rest_seconds: float = 0.0
 
 
 def rq_queue(name: str, connection: Redis) -> Queue:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, cast
 
 import structlog
 from redis import Redis
@@ -34,6 +34,7 @@ from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
 from pipeline.queue.lanes import JobQueue, text
 from pipeline.queue.taking import Taker
+from pipeline.queue.traffic import Traffic
 from pipeline.store import Batch
 
 WORKER_SECONDS: Final = 60
@@ -93,6 +94,8 @@ class BatchWorker(SimpleWorker):
         self._run = run
         self._taker = Taker(connection, room)
         self._lanes = JobQueue(connection)
+        self._traffic = Traffic(connection)
+        self._rest_until = 0.0
         self._group: list[Job] = []
         self._told_to_stop = False
         self._heartbeats = heartbeats
@@ -158,7 +161,7 @@ class BatchWorker(SimpleWorker):
         while True:
             try:
                 self.heartbeat()
-                popped = Queue.lpop(list(queues), timeout, connection=self.connection)
+                popped = self._pop(queues, timeout)
                 if popped is None:
                     return None
                 key, job_id = (text(part) for part in popped)
@@ -172,6 +175,36 @@ class BatchWorker(SimpleWorker):
             else:
                 if self._group:
                     return self._group[0], queues[key]
+
+    def _pop(self, queues: Mapping[str, Queue], timeout: int | None) -> tuple[bytes, bytes] | None:
+        """The next job; while we rest, none of the lane for repairs.
+
+        Raises:
+            DequeueTimeout: none has come.
+        """
+        # In a burst, which waits for nothing, there is no rest.
+        rest = 0.0 if timeout is None else self._rest()
+        if rest and timeout is not None:
+            live = [key for key, queue in queues.items() if queue.name != Lane.REPAIR]
+            with suppress(DequeueTimeout):
+                return self._wait(live, min(timeout, rest))
+            if rest >= timeout:
+                raise DequeueTimeout(timeout, live)
+        return self._wait(list(queues), timeout)
+
+    def _wait(self, keys: Sequence[str], seconds: float | None) -> tuple[bytes, bytes] | None:
+        if not keys:
+            time.sleep(seconds or 0.0)
+            raise DequeueTimeout(seconds, keys)
+        # RQ says whole seconds; Redis, which it hands them to, takes fractions too.
+        return cast(
+            "tuple[bytes, bytes] | None",
+            Queue.lpop(keys, cast("int | None", seconds), connection=self.connection),
+        )
+
+    def _rest(self) -> float:
+        """Seconds of our rest that are left."""
+        return max(0.0, self._rest_until - time.monotonic())
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run the jobs taken together, and tell RQ when they start and how they end."""
@@ -203,13 +236,14 @@ class BatchWorker(SimpleWorker):
         return [together, *alone] if together[0] else alone
 
     def _execute(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
-        executions = self._say_started(jobs)
+        executions = self._say_started(jobs, queue)
         report, fault = NOTHING, ""
         try:
             if not batches:
                 batch_of(jobs[0])
             with self.death_penalty_class(JOB_SECONDS, JobTimeoutException, job_id=jobs[0].id):
                 report = self._run(batches)
+            self._rest_until = time.monotonic() + report.rest_seconds
         except Unavailable as away:
             # Not the events' fault: the jobs go back to the head of their lane.
             log.warning("mongodb_away", error=str(away)[:300])
@@ -221,7 +255,7 @@ class BatchWorker(SimpleWorker):
             log.exception("job_failed", job=jobs[0].id)
         self._say_ended(jobs, executions, report=report, fault=fault)
 
-    def _say_started(self, jobs: Sequence[Job]) -> list[Execution]:
+    def _say_started(self, jobs: Sequence[Job], queue: Queue) -> list[Execution]:
         """In one round trip: the jobs have started, and we are busy with them."""
         with self.connection.pipeline(transaction=False) as pipe:
             seconds = self.get_heartbeat_ttl(jobs[0])
@@ -233,6 +267,8 @@ class BatchWorker(SimpleWorker):
             self.set_current_job_id(jobs[0].id, pipeline=pipe)
             self.heartbeat(seconds, pipeline=pipe)
             self._heartbeats.beat(self.name, self.running, pipe)
+            if queue.name != Lane.REPAIR:
+                self._traffic.note(pipe)
             with _untold("started"):
                 pipe.execute()
         return executions

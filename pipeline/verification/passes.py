@@ -18,6 +18,7 @@ import structlog
 
 from pipeline.clock import Clock
 from pipeline.errors import SnapshotGone, Unavailable
+from pipeline.queue import Report
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.slots import Part
@@ -42,12 +43,20 @@ from pipeline.verification.noting import (
     total_of,
     untold,
 )
+from pipeline.verification.pacing import (
+    ALONE,
+    BESIDE,
+    REFUSED_SECONDS,
+    NoTraffic,
+    Pace,
+    Traffic,
+    rest,
+)
 from pipeline.verification.repairing import Repairer
 from pipeline.verification.sums import Sum
 from pipeline.verification.units import (
     ENTITIES,
     SHARED,
-    STEP_DOCUMENTS,
     STRAYS,
     Step,
     cannot_tell,
@@ -75,7 +84,7 @@ class Verifier:
         clock: wall and monotonic time.
         settings: limits.
         worker: who we are.
-        busy: whether other work waits, which goes before ours.
+        traffic: who knows of live work, which goes before ours.
     """
 
     def __init__(
@@ -86,13 +95,13 @@ class Verifier:
         settings: Settings,
         *,
         worker: str,
-        busy: Callable[[], bool] = lambda: False,
+        traffic: Traffic | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._settings = settings
-        self._busy = busy
+        self._traffic = traffic or NoTraffic()
         self._repairer = Repairer(store, registry, clock, settings)
         self._history = History(store, clock)
         self._notes = Notes(store, registry, clock, settings, worker)
@@ -163,26 +172,41 @@ class Verifier:
         for fold in shared_folds(self._registry):
             yield SHARED, fold.name
 
-    def run(self, batch: Batch) -> list[Batch]:
-        """Go on with a unit until it is done, or other work waits.
+    def run(self, batch: Batch) -> Report:
+        """Go on with a unit until it is done, or there is live work.
 
         Returns:
-            The batches to enqueue: the same one where the unit is not done yet.
+            The batches to enqueue, the same one among them where the unit is not done yet; and
+            for how long to do nothing of the kind.
 
         Raises:
             Unavailable: MongoDB did not answer in time.
         """
         until = self._clock.monotonic() + TURN_SECONDS
         following: list[Batch] = []
-        while True:
-            done, more = self._advance(batch)
+        while not self._traffic.live():
+            done, more = self._advance(batch, ALONE)
             following += more
             if done:
-                return following
-            if self._busy() or self._clock.monotonic() >= until:
-                return [*following, batch]
+                return Report(following)
+            if self._clock.monotonic() >= until:
+                return Report([*following, batch])
+        return self._beside(batch, following)
 
-    def _advance(self, batch: Batch) -> tuple[bool, list[Batch]]:
+    def _beside(self, batch: Batch, following: list[Batch]) -> Report:
+        """One short step, if it is our turn."""
+        if not self._traffic.take_turn():
+            return Report([*following, batch], rest_seconds=REFUSED_SECONDS)
+        began, pause = self._clock.monotonic(), 0.0
+        try:
+            done, more = self._advance(batch, BESIDE)
+        finally:
+            pause = rest(self._clock.monotonic() - began)
+            self._traffic.end_turn(pause)
+        following += more if done else [*more, batch]
+        return Report(following, rest_seconds=pause)
+
+    def _advance(self, batch: Batch, pace: Pace) -> tuple[bool, list[Batch]]:
         """One step; whether the unit is done with it, and what follows."""
         (name,) = batch.events
         there = self._store.read(lambda records: _undone(records, name))
@@ -190,16 +214,16 @@ class Verifier:
             self._store.transact(lambda tx: tx.batches.close([batch.id]))
             return True, []
         try:
-            return self._advanced(*there, batch)
+            return self._advanced(*there, batch, pace)
         except Unavailable:
             # While MongoDB is away nothing can be counted, so an outage is waited out.
             self._store.read(lambda records: records.verifications.note_try(name))
             raise
 
     def _advanced(
-        self, verification: Verification, unit: Unit, batch: Batch
+        self, verification: Verification, unit: Unit, batch: Batch, pace: Pace
     ) -> tuple[bool, list[Batch]]:
-        step = self._step_or_why_not(verification, unit)
+        step = self._step_or_why_not(verification, unit, pace)
         again: list[Batch] = []
         if verification.repairs:
             done, left, again = self._repairer.before_step(unit, step)
@@ -252,13 +276,13 @@ class Verifier:
         except Overtaken:
             return []
 
-    def _step_or_why_not(self, verification: Verification, unit: Unit) -> Step:
+    def _step_or_why_not(self, verification: Verification, unit: Unit, pace: Pace) -> Step:
         """The next step; where that can't be made, the rest of the unit can't be told.
 
         An error is not raised: the unit would be tried again for ever, and the report wait.
         """
         try:
-            return self._step(verification, unit)
+            return self._step(verification, unit, pace)
         except SnapshotGone as gone:
             return untold(unit, str(gone))
         except Exception as error:
@@ -267,11 +291,11 @@ class Verifier:
             log.exception("verification_step_failed", unit=unit.id, about=unit.about)
             return untold(unit, cannot_tell(unit.about, unit.id, error).why)
 
-    def _step(self, verification: Verification, unit: Unit) -> Step:
+    def _step(self, verification: Verification, unit: Unit, pace: Pace) -> Step:
         work: Callable[[Records], Step]
         before = self._before(unit) if unit.work in SECOND else Counter()
         if unit.work == ENTITIES:
-            work = partial(entities, registry=self._registry, unit=unit)
+            work = partial(entities, registry=self._registry, unit=unit, size=pace.events)
         elif unit.work == SHARED:
             work = partial(shared, registry=self._registry, unit=unit)
         elif unit.work == STRAYS:
@@ -279,11 +303,11 @@ class Verifier:
         else:
             found = self._store.read(
                 lambda records: records.verifications.sums_after(
-                    unit.verification, unit.about, unit.after, STEP_DOCUMENTS
+                    unit.verification, unit.about, unit.after, pace.documents
                 )
             )
             totals = [(key, Sum.from_stored(fields)) for key, fields in found]
-            end = len(found) < STEP_DOCUMENTS
+            end = len(found) < pace.documents
             work = partial(
                 derived,
                 registry=self._registry,
@@ -291,6 +315,7 @@ class Verifier:
                 sums=totals,
                 sums_end=end,
                 before=before,
+                size=pace.documents,
             )
         if verification.moment is None:
             return self._store.rehearse(work)

@@ -29,9 +29,7 @@ from pipeline.verification.findings import Finding, Unknown
 from pipeline.verification.stored import of_entities, read
 from pipeline.verification.sums import Sum, Sums
 
-STEP_EVENTS: Final = 500
-"""Events of a step; about 50 ms of a worker's time."""
-STEP_DOCUMENTS: Final = 500
+PAGE_DOCUMENTS: Final = 500
 MOST_IN_ONE: Final = 500_000
 """Events of a fold that can't be split by entity, which are looked at all together."""
 ODD: Final = 100
@@ -88,10 +86,10 @@ class Step:
         return dict(self.counts + found)
 
 
-def entities(records: Records, registry: Registry, unit: Unit) -> Step:
-    """Some more entities of a part: their documents, rows, and ledger."""
+def entities(records: Records, registry: Registry, unit: Unit, size: int) -> Step:
+    """Some more entities of a part, of about so many events: documents, rows, and ledger."""
     after = None if unit.after is None else Entity(*unit.after)
-    some, last = records.events.of_slots(Part.parse(unit.about).slots, after, STEP_EVENTS)
+    some, last = records.events.of_slots(Part.parse(unit.about).slots, after, size)
     found = records.events.with_payloads(some)
     try:
         step = _entities(records, registry, found)
@@ -176,6 +174,7 @@ def derived(
     *,
     sums_end: bool,
     before: Mapping[str, int],
+    size: int,
 ) -> Step:
     """Some more documents of a derived table, against what was added up for them.
 
@@ -186,10 +185,11 @@ def derived(
         sums: the next ones.
         sums_end: whether there are no more of them.
         before: the counts of the units that added up.
+        size: most documents.
     """
     table = records.table(unit.about)
-    documents = {doc["_id"]: doc for doc in table.page(unit.after, STEP_DOCUMENTS)}
-    documents_end = len(documents) < STEP_DOCUMENTS
+    documents = {doc["_id"]: doc for doc in table.page(unit.after, size)}
+    documents_end = len(documents) < size
     ends = [] if sums_end else [sums[-1][0]]
     ends += [] if documents_end else [max(documents)]
     upto = min(ends, default=None)
@@ -260,7 +260,7 @@ def _strays(records: Records, fold: Fold, led: Callable[[set[str]], set[str]]) -
     for table in (fold.table, fold.history):
         found += _odd(records, table)
         after: str | None = None
-        while page := records.table(table).page(after, STEP_DOCUMENTS):
+        while page := records.table(table).page(after, PAGE_DOCUMENTS):
             after = page[-1]["_id"]
             is_row = table == fold.history
             keys = [records.history(table).key_of(doc) if is_row else doc["_id"] for doc in page]

@@ -19,6 +19,7 @@ from pipeline.store.verifications import Unit, Verification
 from pipeline.tables import Document as Row
 from pipeline.verification import Repairer, Unknown
 from pipeline.verification.mending import mend
+from pipeline.verification.pacing import Pace
 from pipeline.verification.passes import REPAIRED, UNREPAIRED
 from pipeline.verification.sums import Sum
 from tests.facts import NOON, Document, fact
@@ -72,8 +73,8 @@ def meanwhile(
     def verify(table: str, act: Callable[[], object]) -> list[Any]:
         look = pipeline.verifier._step  # noqa: SLF001 - what lies between looking and noting
 
-        def slowly(verification: Verification, unit: Unit) -> Any:
-            step = look(verification, unit)
+        def slowly(verification: Verification, unit: Unit, pace: Pace) -> Any:
+            step = look(verification, unit, pace)
             if unit.about == table:
                 act()
             return step

@@ -16,11 +16,12 @@ from pipeline.slots import Part
 from pipeline.store import Batch
 from pipeline.store.verifications import Unit, Verification
 from pipeline.verification import HANDLER, Unknown, Verifier
+from pipeline.verification.pacing import Pace
 from pipeline.verification.rebuilding import Rebuilt
 from pipeline.verification.repairing import Repairer
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import broken
-from tests.integration.verifying import Verifying, plant, story, told
+from tests.integration.verifying import Meanwhile, Verifying, plant, story, told
 
 
 @pytest.fixture
@@ -108,11 +109,10 @@ def test_what_is_written_meanwhile_is_kept(
     more = iter(story(2, 200))
     sent: list[Event] = []
 
-    def busy() -> bool:
+    def happen() -> None:
         some = [e.model_copy(update={"event_id": f"m{e.event_id}"}) for e in islice(more, 10)]
         sent.extend(some)
         pipeline.process(*some)
-        return False
 
     # Totals, to which everybody adds while they are put right.
     for table, key, path in (
@@ -121,10 +121,8 @@ def test_what_is_written_meanwhile_is_kept(
         ("owner_totals", "beta:bob", "most"),
     ):
         pipeline.store.database[table].update_one({"_id": key}, {"$inc": {path: 1000}})
-    monkeypatch.setattr(pipeline.verifier, "_busy", busy)
-    monkeypatch.setattr("pipeline.verification.units.STEP_EVENTS", 20)
-    monkeypatch.setattr("pipeline.verification.units.STEP_DOCUMENTS", 2)
-    monkeypatch.setattr("pipeline.verification.passes.STEP_DOCUMENTS", 2)
+    monkeypatch.setattr(pipeline.verifier, "_traffic", Meanwhile(happen))
+    monkeypatch.setattr("pipeline.verification.passes.ALONE", Pace(20, 2))
     assert len(pipeline.verify(repairs=True)) == 3
     monkeypatch.undo()
     pipeline.drain()
@@ -143,8 +141,8 @@ def test_two_workers_at_one_step_put_right_once(
     )
     look = pipeline.verifier._step  # noqa: SLF001 - what lies between looking and noting
 
-    def slowly(verification: Verification, unit: Unit) -> Any:
-        step = look(verification, unit)
+    def slowly(verification: Verification, unit: Unit, pace: Pace) -> Any:
+        step = look(verification, unit, pace)
         other.run(Batch.of(HANDLER, [unit.id], Lane.REPAIR))
         return step
 

@@ -13,9 +13,10 @@ from pipeline.errors import NotFound
 from pipeline.replay import Difference, Kind
 from pipeline.slots import Part
 from pipeline.verification import Unknown
+from pipeline.verification.pacing import Pace
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, apply_ticket, broken, count_page
-from tests.integration.verifying import Verifying, found, plant, story, told
+from tests.integration.verifying import Meanwhile, Verifying, found, plant, story, told
 
 DERIVED = {"owner_totals", "tenant_totals", "status_totals", "page_totals"}
 
@@ -104,15 +105,12 @@ def test_what_is_written_meanwhile_is_not_taken_for_wrong(
     """Between any two steps others go on writing to the same documents, late events too."""
     late = iter(story(2, 300))
 
-    def busy() -> bool:
+    def happen() -> None:
         some = islice(late, 20)
         pipeline.process(*(e.model_copy(update={"event_id": f"m{e.event_id}"}) for e in some))
-        return False
 
-    monkeypatch.setattr(pipeline.verifier, "_busy", busy)
-    monkeypatch.setattr("pipeline.verification.units.STEP_EVENTS", 20)
-    monkeypatch.setattr("pipeline.verification.units.STEP_DOCUMENTS", 3)
-    monkeypatch.setattr("pipeline.verification.passes.STEP_DOCUMENTS", 3)
+    monkeypatch.setattr(pipeline.verifier, "_traffic", Meanwhile(happen))
+    monkeypatch.setattr("pipeline.verification.passes.ALONE", Pace(20, 3))
     assert pipeline.verify() == []
     assert pipeline.store.records.events.count() > 300
 
@@ -122,11 +120,11 @@ def test_a_step_that_is_done_twice_counts_once(pipeline: Verifying) -> None:
     name, waiting = pipeline.verifier.begin()
     twice = list(waiting)
     while waiting:
-        following = pipeline.verifier.run(waiting.pop(0))
+        following = pipeline.verifier.run(waiting.pop(0)).following
         waiting += following
         twice += following
     for batch in twice:
-        assert pipeline.verifier.run(batch) == []
+        assert pipeline.verifier.run(batch).following == []
     assert found(pipeline, name) == []
 
 
@@ -139,7 +137,7 @@ def test_a_verification_of_folds_alone_ends(
     name, waiting = pipeline.verifier.begin()
     turns = 0
     while waiting:
-        waiting += pipeline.verifier.run(waiting.pop(0))
+        waiting += pipeline.verifier.run(waiting.pop(0)).following
         turns += 1
         assert turns < 10
     kept = pipeline.store.records.verifications.get(name)

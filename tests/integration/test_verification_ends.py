@@ -3,8 +3,7 @@
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -14,7 +13,6 @@ from pymongo.errors import AutoReconnect, DocumentTooLarge
 from redis import Redis
 
 from pipeline.errors import Unavailable
-from pipeline.queue import JobQueue
 from pipeline.replay import Difference
 from pipeline.store import Batch
 from pipeline.store.events import Events
@@ -26,7 +24,6 @@ from pipeline.verification.findings import cut
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import broken
 from tests.integration.verifying import Verifying, found, told
-from workers.bootstrap import Application
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def run_all(pipeline: Verifying, batches: Sequence[Batch]) -> None:
     """Run the units, and those that follow from them."""
     waiting = list(batches)
     while waiting:
-        waiting += pipeline.verifier.run(waiting.pop(0))
+        waiting += pipeline.verifier.run(waiting.pop(0)).following
 
 
 class TestHistory:
@@ -287,10 +284,3 @@ def test_a_look_at_one_entity_keeps_nothing_of_the_others(
     for part in range(1, 8):
         happen(part)
     assert peak() < 2 * few
-
-
-def test_a_redis_that_is_away_ends_a_turn_and_no_job() -> None:
-    """The worker's own loop waits for it."""
-    lanes = JobQueue(Redis(port=1, socket_connect_timeout=1))
-    application = cast("Application", SimpleNamespace(queue=lanes))
-    assert Application._busy(application)  # noqa: SLF001 - what a verifier is given

@@ -1,6 +1,7 @@
 """A pipeline that verifies itself, for tests."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from pymongo import MongoClient
@@ -19,6 +20,7 @@ from pipeline.verification import (
     finding_of,
     verify_entity,
 )
+from pipeline.verification.pacing import NoTraffic
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
@@ -32,7 +34,7 @@ def verify(
     """Verify everything, or a part; what was found. What had been lost waits in the harness."""
     name, waiting = verifier.begin(part, repairs=repairs)
     while waiting:
-        for batch in verifier.run(waiting.pop(0)):
+        for batch in verifier.run(waiting.pop(0)).following:
             (waiting if batch.lane == Lane.REPAIR else harness.waiting).append(batch)
         if not waiting:  # as the sweeper finds what nobody was told of
             units = harness.store.records.verifications.units(name)
@@ -45,6 +47,22 @@ def found(harness: Harness, name: str) -> list[Finding]:
     """What a verification has found."""
     kept = harness.store.records.verifications
     return [finding_of(doc) for doc in kept.findings(name, limit=10_000)]
+
+
+class Meanwhile(NoTraffic):
+    """Lets something happen before each step.
+
+    Args:
+        happen: does it.
+    """
+
+    def __init__(self, happen: Callable[[], None]) -> None:
+        self._happen = happen
+
+    def live(self) -> bool:
+        """No; but now it happens."""
+        self._happen()
+        return False
 
 
 class Verifying(Harness):
