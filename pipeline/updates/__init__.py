@@ -7,16 +7,8 @@ in MongoDB; a property test holds the two together.
 
 from __future__ import annotations
 
-from pipeline.updates.update import (
-    Correction,
-    Update,
-    add_to_set,
-    assign,
-    inc,
-    maximum,
-    minimum,
-    set_on_insert,
-)
+from pipeline.updates.building import add_to_set, assign, inc, maximum, minimum, set_on_insert
+from pipeline.updates.update import Correction, Update
 
 __all__ = [
     "Correction",

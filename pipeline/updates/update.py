@@ -1,27 +1,24 @@
-"""An update as a value, the functions that build one, and corrections."""
+"""An update as a value, and corrections."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Self
 
 from pipeline.errors import UpdateError
-from pipeline.updates.operators import MISSING, OPERATORS, Operator
+from pipeline.updates.operators import MISSING, OPERATORS
 from pipeline.updates.ordering import precedes, same
 from pipeline.updates.values import added_exactly, checked_path
-
-_INC, _SET_ON_INSERT, _MAX, _MIN, _ADD_TO_SET, _SET = OPERATORS.values()
 
 # What a document is created with says what it is, and is no contribution to take back.
 _SUBTRACTABLE: Final = frozenset({"inc", "set_on_insert"})
 _MERGE: Final = {name: operator.merge for name, operator in OPERATORS.items()}
-_NO_PARENTS: Final[frozenset[str]] = frozenset()
+NO_PARENTS: Final[frozenset[str]] = frozenset()
 
-_Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
+Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
@@ -32,11 +29,11 @@ class Update:
     and join them with `|`. An update that says nothing is falsy.
     """
 
-    _fields: dict[str, _Entry]
+    _fields: dict[str, Entry]
     # Every path above a dotted one: an update that names such a path contradicts itself.
     _parents: frozenset[str]
 
-    def __init__(self, fields: dict[str, _Entry], parents: frozenset[str]) -> None:
+    def __init__(self, fields: dict[str, Entry], parents: frozenset[str]) -> None:
         # Half the time of the __init__ a frozen dataclass has; updates are made by the million.
         _set_fields(self, fields)
         _set_parents(self, parents)
@@ -44,7 +41,7 @@ class Update:
     @classmethod
     def nothing(cls) -> Self:
         """The update that changes nothing and creates no document."""
-        return cls({}, _NO_PARENTS)
+        return cls({}, NO_PARENTS)
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Mapping[str, Any]]) -> Update:
@@ -53,8 +50,8 @@ class Update:
         Raises:
             UpdateError: it is not an update.
         """
-        fields: dict[str, _Entry] = {}
-        parents = _NO_PARENTS
+        fields: dict[str, Entry] = {}
+        parents = NO_PARENTS
         for name, values in _by_operator(stored):
             for raw, value in values.items():
                 path, above = checked_path(raw)
@@ -63,7 +60,7 @@ class Update:
                 fields[path] = name, OPERATORS[name].check(path, value)
                 parents |= above
         if not parents.isdisjoint(fields):
-            raise _overlap(fields, parents)
+            raise overlap(fields, parents)
         return cls(fields, parents)
 
     @property
@@ -103,7 +100,7 @@ class Update:
         """The part of it that changes these fields."""
         fields = {path: entry for path, entry in self._fields.items() if path in paths}
         above = (checked_path(path)[1] for path in fields)
-        return Update(fields, _NO_PARENTS.union(*above))
+        return Update(fields, NO_PARENTS.union(*above))
 
     def bears_on(self, document: Mapping[str, Any], besides: Update) -> frozenset[str]:
         """Paths whose value in a document that got this update may hang on it.
@@ -164,7 +161,7 @@ class Update:
         if above and above is not parents:
             parents = parents | above if parents else above
         if parents and not parents.isdisjoint(fields):
-            raise _overlap(fields, parents)
+            raise overlap(fields, parents)
         return Update(fields, parents)
 
     def to_mongo(self) -> dict[str, dict[str, Any]]:
@@ -203,7 +200,7 @@ class Update:
             UpdateError: a sum can't be corrected by adding one amount to it. Against nothing,
                 any update can.
         """
-        amounts: dict[str, _Entry] = {}
+        amounts: dict[str, Entry] = {}
         recompute: set[str] = set()
         # A dict of both rather than a set of paths: the order stays the same in each process.
         for path in {**old._fields, **self._fields}:
@@ -261,89 +258,8 @@ class Correction:
         return bool(self.delta) or bool(self.recompute)
 
 
-def inc(paths: Mapping[str, int | Decimal] | None = None, /, **fields: int | Decimal) -> Update:
-    """Add to numbers; a field that is missing starts at zero.
-
-    Raises:
-        UpdateError: an amount is no int of 64 bits and no Decimal, or a path is refused.
-    """
-    return _built(_INC, paths, fields)
-
-
-def set_on_insert(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
-    """Set fields only where this very write creates the document.
-
-    Raises:
-        UpdateError: a value or a path is refused.
-    """
-    return _built(_SET_ON_INSERT, paths, fields)
-
-
-_Orderable = int | float | Decimal | str | datetime
-
-
-def maximum(paths: Mapping[str, _Orderable] | None = None, /, **fields: _Orderable) -> Update:
-    """Raise fields to at least these values, in MongoDB's order across types.
-
-    Raises:
-        UpdateError: a value is no number, string or moment, or a path is refused.
-    """
-    return _built(_MAX, paths, fields)
-
-
-def minimum(paths: Mapping[str, _Orderable] | None = None, /, **fields: _Orderable) -> Update:
-    """Lower fields to at most these values, in MongoDB's order across types: null stays.
-
-    Raises:
-        UpdateError: a value is no number, string or moment, or a path is refused.
-    """
-    return _built(_MIN, paths, fields)
-
-
-def add_to_set(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
-    """Append a value, or each of a list, tuple or set of values, unless it is there already.
-
-    Raises:
-        UpdateError: a value or a path is refused.
-    """
-    return _built(_ADD_TO_SET, paths, fields)
-
-
-def assign(paths: Mapping[str, Any] | None = None, /, **fields: Any) -> Update:
-    """Set fields; of two merged updates the later one wins.
-
-    Raises:
-        UpdateError: a value or a path is refused.
-    """
-    return _built(_SET, paths, fields)
-
-
-def _built(
-    operator: Operator, paths: Mapping[str, Any] | None, fields: Mapping[str, Any]
-) -> Update:
-    name, check = operator.name, operator.check
-    if paths:
-        fields = _joined(paths, fields) if fields else paths
-    entries: dict[str, _Entry] = {}
-    parents = _NO_PARENTS
-    for raw, value in fields.items():
-        path, above = checked_path(raw)
-        entries[path] = name, check(path, value)
-        if above:
-            parents = parents | above if parents else above
-    if parents and not parents.isdisjoint(entries):
-        raise _overlap(entries, parents)
-    return Update(entries, parents)
-
-
-def _joined(paths: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    twice = paths.keys() & fields.keys()
-    if twice:
-        raise UpdateError(f"{min(twice)!r} is given twice")
-    return {**paths, **fields}
-
-
-def _overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:
+def overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:
+    """That an update would change a field and something inside of it."""
     above = min(parents.intersection(fields))
     below = min(path for path in fields if path.startswith(f"{above}."))
     return UpdateError(f"{above!r} and {below!r} can't change in one update; MongoDB refuses that")
@@ -398,18 +314,18 @@ def _outdone(name: str, value: Any, stored: Any) -> bool:
     return name == "min" and precedes(stored, value)
 
 
-def _said(name: str, value: Any, other: _Entry | None) -> bool:
+def _said(name: str, value: Any, other: Entry | None) -> bool:
     """Whether another update says as much on a path."""
     if other is None or other[0] != name or name not in ("max", "min", "add_to_set"):
         return False
     return same(OPERATORS[name].merge("", other[1], value), other[1])
 
 
-def _alike(mine: _Entry, theirs: _Entry) -> bool:
+def _alike(mine: Entry, theirs: Entry) -> bool:
     return mine[0] == theirs[0] and same(mine[1], theirs[1])
 
 
-def _difference(path: str, mine: _Entry | None, theirs: _Entry | None) -> Any:
+def _difference(path: str, mine: Entry | None, theirs: Entry | None) -> Any:
     """The amount to add.
 
     Raises:
@@ -427,7 +343,7 @@ def _difference(path: str, mine: _Entry | None, theirs: _Entry | None) -> Any:
     return added_exactly(path, new, negated)
 
 
-def _parents_of(amounts: Mapping[str, _Entry]) -> frozenset[str]:
+def _parents_of(amounts: Mapping[str, Entry]) -> frozenset[str]:
     """The paths above these.
 
     Raises:
@@ -435,5 +351,5 @@ def _parents_of(amounts: Mapping[str, _Entry]) -> frozenset[str]:
     """
     parents = frozenset().union(*(checked_path(path)[1] for path in amounts))
     if not parents.isdisjoint(amounts):
-        raise _overlap(amounts, parents)
+        raise overlap(amounts, parents)
     return parents
