@@ -40,7 +40,6 @@ from pipeline.registry import SIBLINGS, Registry
 from pipeline.settings import Settings
 from pipeline.store import (
     Batch,
-    EventRecord,
     LedgerRow,
     Outdated,
     Records,
@@ -129,7 +128,7 @@ class Executor:
             handlers=handlers,
             batches=batches,
             started_at=self._clock.now(),
-            seen=self._store.read(lambda records: self._load(records, batches)),
+            seen=self._store.read(lambda records: self._recent.read(records, batches)),
             doubtful=any(batch.attempt for batch in batches),
         )
         if all(isinstance(handler, Observer) for handler in handlers):
@@ -156,21 +155,6 @@ class Executor:
             return tell_and_call
 
         return [replace(handler, function=watched(handler.function)) for handler in handlers]
-
-    def _load(self, tx: Records, batches: Sequence[Batch]) -> Seen:
-        """The events, which never change, and the changes that are remembered."""
-        records: dict[str, EventRecord] = {}
-        transitions: dict[str, Any] = {}
-        for batch in batches:
-            seen = self._recent.take(batch.id)
-            if seen is not None:
-                records |= seen.records
-                for root, changes in seen.transitions.items():
-                    transitions.setdefault(root, {}).update(changes)
-        missing = [e for batch in batches for e in batch.events if e not in records]
-        if missing:
-            records |= tx.events.load(missing)
-        return Seen(records, transitions)
 
     def _run(self, course: Course) -> Outcome:
         """Run the transaction while we hold the ids; take them anew where they were lost."""

@@ -8,10 +8,10 @@ fails, and the next try reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipeline.store import EventRecord
+from pipeline.store import Batch, EventRecord, Records
 from pipeline.temporal import Transition
 
 REMEMBERED: Final = 2_000
@@ -50,3 +50,21 @@ class Recent:
         if seen is not None:
             self._events -= len(seen.records)
         return seen
+
+    def read(self, tx: Records, batches: Sequence[Batch]) -> Seen:
+        """What batches will need: what is remembered, and from MongoDB the events that are not.
+
+        What was remembered of them is forgotten with this.
+        """
+        records: dict[str, EventRecord] = {}
+        transitions: Transitions = {}
+        for batch in batches:
+            seen = self.take(batch.id)
+            if seen is not None:
+                records |= seen.records
+                for root, changes in seen.transitions.items():
+                    transitions.setdefault(root, {}).update(changes)
+        missing = [e for batch in batches for e in batch.events if e not in records]
+        if missing:
+            records |= tx.events.load(missing)
+        return Seen(records, transitions)
