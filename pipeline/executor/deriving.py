@@ -17,7 +17,7 @@ from pipeline.executor.plan import Contested, Plan, Result, Run
 from pipeline.state import Change, State
 from pipeline.store import EventRecord, LedgerState, Records
 from pipeline.temporal import Transition, row_id
-from pipeline.updates import Update, set_on_insert
+from pipeline.updates import Joined, Update, set_on_insert
 
 
 class Contribution(NamedTuple):
@@ -74,9 +74,23 @@ class Transitions:
         self._tx = tx
         self._records = records
         self.known = {root: dict(changes) for root, changes in remembered.items()}
+        self._changes: dict[tuple[str, str], Change[State]] = {}
+
+    def change(self, root: Fold, event: str) -> Change[State]:
+        """What the fold made of an event of `under`; one value for all who observe it.
+
+        Raises:
+            NotFound: the fold has left no row for it.
+            StateMisfit: the fold's model does not fit what is stored.
+        """
+        change = self._changes.get((root.name, event))
+        if change is None:
+            transition = self.known[root.name].get(event)
+            change = self._changes[root.name, event] = change_of(root, event, transition)
+        return change
 
     def under(self, root: Fold) -> Mapping[str, Transition]:
-        """By event key, what the fold made of the event."""
+        """By event key, what the fold made of the events; read where it is not known."""
         known = self.known.setdefault(root.name, {})
         ids = {
             row_id(root.key(record.event), record.event.order): event
@@ -93,30 +107,35 @@ def plan_observer(
     transitions: Transitions, observer: Observer, records: Mapping[str, EventRecord]
 ) -> Plan:
     """Run a derived observer on a batch: see what its events changed, and add it up."""
-    changed = transitions.under(observer.root)
+    transitions.under(observer.root)
     merger = _Merger(observer.table)
     for key, record in records.items():
         try:
-            merger.add(record.event, contribution(observer, changed.get(key), record.event))
+            change = transitions.change(observer.root, key)
+            merger.add(record.event, contribution(observer, change, record.event))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             merger.faults[key] = error
     return merger.plan()
 
 
-def contribution(observer: Observer, transition: Transition | None, event: Event) -> Contribution:
+def contribution(observer: Observer, change: Change[State], event: Event) -> Contribution:
     """What the observer adds for one event, given what the event changed.
 
     Raises:
         Exception: whatever the handler raises, or that its result can't be used.
     """
-    if transition is None:
-        raise NotFound(f"{observer.root.name} has left no row for {event.key}")
-    change = change_of(observer.root, transition)
     return _checked(observer, observer.function(change, event), event, change.after)
 
 
-def change_of(root: Fold, transition: Transition) -> Change[State]:
-    """The change that a handler sees."""
+def change_of(root: Fold, event: str, transition: Transition | None) -> Change[State]:
+    """The change that a handler sees.
+
+    Raises:
+        NotFound: there is none.
+        StateMisfit: the fold's model does not fit what is stored.
+    """
+    if transition is None:
+        raise NotFound(f"{root.name} has left no row for {event}")
     before, after = transition
     revive = root.state.of_stored
     return Change(before=None if before is None else revive(before), after=revive(after))
@@ -147,7 +166,7 @@ class _Merger:
         self.faults: dict[str, Exception] = {}
         self._table = table
         self._results: dict[str, Result] = {}
-        self._updates: dict[str, Update] = {}
+        self._joined: dict[str, Joined] = {}
         self._counts: dict[str, int] = {}
         self._latest: dict[str, datetime] = {}
 
@@ -156,23 +175,24 @@ class _Merger:
         if key is None:
             self._results[event.key] = Result(LedgerState.SKIPPED)
             return
-        merged = self._updates.get(key)
-        if merged is None:
-            self._updates[key] = update | set_on_insert(added.identity())
+        joined = self._joined.get(key)
+        if joined is None:
+            self._joined[key] = Joined(update | set_on_insert(added.identity()))
+            self._counts[key], self._latest[key] = 1, event.occurred_at
         else:
-            self._updates[key] = merged | update
-        self._counts[key] = self._counts.get(key, 0) + 1
-        self._latest[key] = max(self._latest.get(key, event.occurred_at), event.occurred_at)
+            joined.add(update)
+            self._counts[key] += 1
+            self._latest[key] = max(self._latest[key], event.occurred_at)
         self._results[event.key] = Result(LedgerState.DONE, key, update)
 
     def plan(self) -> Plan:
         return Plan(self._results, self.faults, self._write)
 
     def _write(self, tx: Records, run: Run, contested: Contested) -> None:
-        contested.setdefault(self._table, set()).update(self._updates)
+        contested.setdefault(self._table, set()).update(self._joined)
         tx.table(self._table).apply(
             {
-                key: update | run.stamped(self._latest[key], self._counts[key])
-                for key, update in self._updates.items()
+                key: joined.update() | run.stamped(self._latest[key], self._counts[key])
+                for key, joined in self._joined.items()
             }
         )

@@ -201,10 +201,8 @@ def _right_again(looked: Looked, changes: Mapping[str, Transition]) -> Iterator[
 def _call(effect: Effect, transition: Transition | None, record: EventRecord) -> bool:
     """Whether the effect did anything for the event."""
     event = record.event
-    if transition is None:
-        raise HandlerFault(f"{effect.after.name} has left no row for {event.key}")
-    key = row_id(event.key, effect.name)
-    did: object = effect.function(change_of(effect.after, transition), event, key)
+    change = change_of(effect.after, event.key, transition)
+    did: object = effect.function(change, event, row_id(event.key, effect.name))
     if not isinstance(did, bool):
         raise HandlerFault(f"{effect.name} returned {did!r}; an effect says whether it did it")
     return did

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from pipeline.declarations import Effect, Fold, Observer
 from pipeline.executor.correcting import Corrections, Move
-from pipeline.executor.deriving import NOTHING, Contribution, contribution
+from pipeline.executor.deriving import NOTHING, Contribution, change_of, contribution
 from pipeline.executor.failing import failure
 from pipeline.executor.outcome import Failure
 from pipeline.executor.plan import MILLISECOND, Contested, Result, Run
@@ -184,7 +184,8 @@ class Healer:
         """The new contribution of one event, unless it is the old one."""
         transition = None if case.row is None else case.row.transition
         try:
-            new = contribution(observer, transition, case.record.event)
+            change = change_of(observer.root, case.event, transition)
+            new = contribution(observer, change, case.record.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
             return _Finding(case, stood, _move(case, stood, NOTHING), error=error)
         move = _move(case, stood, new)

@@ -8,10 +8,12 @@ in MongoDB; a property test holds the two together.
 from __future__ import annotations
 
 from pipeline.updates.building import add_to_set, assign, inc, maximum, minimum, set_on_insert
+from pipeline.updates.joining import Joined
 from pipeline.updates.update import Correction, Update
 
 __all__ = [
     "Correction",
+    "Joined",
     "Update",
     "add_to_set",
     "assign",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -15,7 +15,9 @@ from pipeline.updates.values import added_exactly, checked_path
 
 # What a document is created with says what it is, and is no contribution to take back.
 _SUBTRACTABLE: Final = frozenset({"inc", "set_on_insert"})
-_MERGE: Final = {name: operator.merge for name, operator in OPERATORS.items()}
+_MERGE: Final[dict[str, Callable[[str, Any, Any], Any]]] = {
+    name: operator.merge for name, operator in OPERATORS.items()
+}
 NO_PARENTS: Final[frozenset[str]] = frozenset()
 
 Entry = tuple[str, Any]  # an operator's name, and its value as the operator's check left it
@@ -147,16 +149,7 @@ class Update:
             return other
         fields = {**self._fields, **other._fields}
         if len(fields) < len(self._fields) + len(other._fields):
-            mine = self._fields
-            for path, (name, value) in other._fields.items():
-                entry = mine.get(path)
-                if entry is None:
-                    continue
-                if entry[0] != name:
-                    raise UpdateError(
-                        f"{path!r} stands in both {entry[0]} and {name}; MongoDB refuses that"
-                    )
-                fields[path] = name, _MERGE[name](path, entry[1], value)
+            fields |= merged(self._fields, other._fields)
         parents, above = self._parents, other._parents
         if above and above is not parents:
             parents = parents | above if parents else above
@@ -256,6 +249,25 @@ class Correction:
     def __bool__(self) -> bool:
         """Whether there is anything to correct."""
         return bool(self.delta) or bool(self.recompute)
+
+
+def merged(mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> dict[str, Entry]:
+    """What the paths come to that both name.
+
+    Raises:
+        UpdateError: a path stands in two operators, or a sum of `inc` can't be held exactly.
+    """
+    both: dict[str, Entry] = {}
+    for path, (name, value) in theirs.items():
+        entry = mine.get(path)
+        if entry is None:
+            continue
+        if entry[0] != name:
+            raise UpdateError(
+                f"{path!r} stands in both {entry[0]} and {name}; MongoDB refuses that"
+            )
+        both[path] = name, _MERGE[name](path, entry[1], value)
+    return both
 
 
 def overlap(fields: Collection[str], parents: frozenset[str]) -> UpdateError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.declarations import Action, Commutative, Effect, Fold, Handler, Observer
-from pipeline.executor.deriving import Contribution, addition, contribution
+from pipeline.executor.deriving import Contribution, addition, change_of, contribution
 from pipeline.folding import Folded, Past, fold
 from pipeline.registry import Registry
 from pipeline.replay import ABSENT, WRITTEN_WHOLE, Difference, Kind
@@ -236,7 +236,8 @@ def _check_contribution(
     if stood is None or not stood.has_effect or not stored.is_led(observer, row.event):
         return
     try:
-        new = contribution(observer, row.transition, stored.events[row.event])
+        change = change_of(observer.root, row.event, row.transition)
+        new = contribution(observer, change, stored.events[row.event])
     except Exception as error:  # noqa: BLE001 - whatever a handler raises
         _cannot_tell(stood, error, found)
         return

@@ -1,17 +1,20 @@
 """Properties that hold for all updates and documents."""
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC
 from typing import Any, Final
 
 import bson
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UpdateError
 from pipeline.tables import CODEC, Document
 from pipeline.updates import (
+    Joined,
     Update,
     add_to_set,
     assign,
@@ -121,6 +124,46 @@ def test_how_updates_are_grouped_does_not_matter(updates: list[Update]) -> None:
     """Merging is associative, down to types, so batches can be cut anywhere."""
     first, second, third = updates
     assert (first | second) | third == first | (second | third)
+
+
+contradictory = st.lists(
+    st.builds(
+        lambda build, path, value: build({path: value}),
+        st.sampled_from((inc, maximum, set_on_insert)),
+        st.sampled_from(("a", "a.b", "c.a", "c.b", "c")),
+        st.sampled_from((1, -(2**63) + 1, 2**63 - 1, 7)),
+    ),
+    max_size=12,
+)
+
+
+@given(contradictory)
+def test_joining_many_is_merging_one_after_the_other(updates: list[Update]) -> None:
+    """What is refused is refused by both, and leaves both as they were."""
+    joined, merged = Joined(Update.nothing()), Update.nothing()
+    for update in updates:
+        try:
+            joined.add(update)
+        except UpdateError as refused:
+            with pytest.raises(UpdateError, match=re.escape(str(refused))):
+                _ = merged | update
+        else:
+            merged |= update
+        assert joined.update() == merged
+        assert joined.update().to_mongo() == merged.to_mongo()
+
+
+@given(mergeable())
+def test_what_was_joined_does_not_show_in_its_parts(updates: list[Update]) -> None:
+    """Nor does what is joined later in what was taken out before."""
+    before = deepcopy(updates)
+    joined = Joined(updates[0])
+    joined.add(updates[1])
+    taken = joined.update()
+    joined.add(updates[2])
+    assert taken == updates[0] | updates[1]
+    assert joined.update() == updates[0] | updates[1] | updates[2]
+    assert updates == before
 
 
 @given(mergeable())
