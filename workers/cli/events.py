@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.tree import Tree
 
 from pipeline.disorder import Disorder, Mark
 from pipeline.store import LedgerRow, LedgerState
 from pipeline.tracing import Step, Trace, as_json, milliseconds, trace
+from workers.cli.bars import counting
 from workers.cli.context import (
     Exit,
     Json,
@@ -58,7 +58,7 @@ def ingest_file(
         if len(bad) <= SHOWN_BAD_LINES and not as_json:
             err.print(f"[red]line {line.number}[/]: {cell(line.reason)}", highlight=False)
 
-    with opened(settings) as app, _progress(quiet=as_json) as progress:
+    with opened(settings) as app, counting(quiet=as_json) as progress:
         task = progress.add_task("ingest", total=None)
         source = sys.stdin.buffer if str(file) == "-" else file
         total = ingest(
@@ -77,18 +77,6 @@ def ingest_file(
         _print_summary(total, bad)
     if bad or total.conflicts:
         raise typer.Exit(Exit.PARTLY)
-
-
-def _progress(*, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet,
-    )
 
 
 def _summary(total: Ingested, bad: list[BadLine]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from workers.cli import (
     dead,
     effects,
     events,
+    export,
     hold,
     late,
     locks,
@@ -64,6 +65,7 @@ def options(
 for module in (
     processes,
     events,
+    export,
     tables,
     conversions,
     verification,
