@@ -131,7 +131,8 @@ class Run(_Kept):
         cost: what the servers were asked to do.
         reliability: what went wrong.
         settings: those that are not the defaults.
-        passed: whether it was as the scenario asks for; None where it asks for nothing.
+        passed: whether it was as the scenario asks for; None where that asks for nothing of it.
+        missed: of what the scenario asks for, a sentence each.
         figures: what else was measured, by name, which ends with the unit.
         notes: sentences that a reader has to know.
     """
@@ -155,6 +156,7 @@ class Run(_Kept):
     reliability: Reliability = Reliability()
     settings: dict[str, Value] = Field(default_factory=dict)
     passed: bool | None = None
+    missed: list[str] = Field(default_factory=list)
     figures: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 

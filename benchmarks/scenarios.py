@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Final
 
 from benchmarks import product
 from benchmarks.bench import Bench
+from benchmarks.criteria import SOUND, Criterion, at_least, figure, p99_below
 from benchmarks.drift import beside, verify
 from benchmarks.guarantees import rescue
 from benchmarks.peers import measure as peers
 from benchmarks.peers.subjects import SUBJECTS, missing
 from benchmarks.product import Told
 from benchmarks.replaying import replaying
-from benchmarks.results import Load, Run, Value
+from benchmarks.results import Load, Value
 from benchmarks.sources import shared
 from benchmarks.spec import Spec
 from benchmarks.waiting import redis_memory
@@ -31,17 +31,16 @@ Variants = Callable[[int], list[tuple[Labels, Spec]]]
 """From the number of events of a run to what the runs differ in, and the runs."""
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """What counts as a pass.
-
-    Attributes:
-        words: one sentence that can be true or not.
-        met: whether it is, by all runs of the scenario.
-    """
-
-    words: str
-    met: Callable[[Sequence[Run]], bool]
+GAIN_OF_TWO: Final = 1.6
+"""Two workers to one."""
+AT_A_MILLION: Final = 0.85
+"""The rate with a million events stored to that with none."""
+WITH_LEASES: Final = 0.9
+"""The rate with leases on ids to that without."""
+RESCUED_SECONDS: Final = 30
+REPLAYED_PER_SECOND: Final = 100_000
+WORKERS: Final = 2
+"""Of runs that are not about their number."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +65,6 @@ class Scenario:
     measure: Measure = product.measure
 
 
-def nothing_lost(runs: Sequence[Run]) -> bool:
-    """No run has lost, doubled or spoilt anything, as far as that was looked at."""
-    kinds = ("lost", "doubled", "wrong", "dead")
-    return not any(getattr(run.reliability, kind) for run in runs for kind in kinds)
-
-
-def ratio(runs: Sequence[Run], label: str, one: Value, other: Value) -> float:
-    """Median of the ratios of rates, of runs made side by side that differ in one label.
-
-    Raises:
-        statistics.StatisticsError: there are no such runs.
-    """
-    rates: dict[int, dict[Value, float]] = {}
-    for run in runs:
-        rates.setdefault(run.repeat, {})[run.variant[label]] = run.per_second
-    pairs = [found for found in rates.values() if one in found and other in found]
-    return median(found[one] / found[other] for found in pairs)
-
-
 def _of(label: str, values: Sequence[Value], make: Callable[[Value, int], Spec]) -> Variants:
     return lambda events: [({label: value}, make(value, events)) for value in values]
 
@@ -98,15 +78,7 @@ def _rate(value: Value, events: int) -> Spec:
     rate = float(value)
     seconds = max(2.0, events / 2_000)
     workload = Workload(events=max(100, int(rate * seconds)))
-    return Spec(workload=workload, load=Load.OPEN, per_second=rate)
-
-
-def _p99_below(rate: float, milliseconds: float) -> Criterion:
-    def met(runs: Sequence[Run]) -> bool:
-        found = [run.latency for run in runs if run.variant["per_second"] == rate]
-        return all(one is not None and one.end_to_end.p99 < milliseconds for one in found)
-
-    return Criterion(f"at {rate:g} single events a second p99 is below {milliseconds:g} ms", met)
+    return Spec(workload=workload, load=Load.OPEN, per_second=rate, workers=WORKERS)
 
 
 def _once(events: int) -> list[tuple[Labels, Spec]]:
@@ -136,21 +108,6 @@ def _of_peers(events: int) -> list[tuple[Labels, Spec]]:
     ]
 
 
-def _least(runs: Sequence[Run], figure: str) -> float:
-    return min(run.figures[figure] for run in runs)
-
-
-def _most(runs: Sequence[Run], figure: str) -> float:
-    return max(run.figures[figure] for run in runs)
-
-
-def _found_exactly(runs: Sequence[Run]) -> bool:
-    missed = (run.figures["planted"] - run.figures["found"] for run in runs)
-    return not any(missed) and not _most(runs, "found_and_not_planted")
-
-
-SOUND: Final = Criterion("nothing is lost, doubled, wrong or a dead letter", nothing_lost)
-
 SCENARIOS: Final = (
     Scenario(
         "throughput",
@@ -162,16 +119,19 @@ SCENARIOS: Final = (
         "rates",
         "How long does a single event take at a rate that does not wait for us?",
         _of("per_second", (50, 200, 1_000), _rate),
-        criteria=(_p99_below(200, 50), _p99_below(1_000, 200)),
+        criteria=(p99_below(200, 50, WORKERS), p99_below(1_000, 200, WORKERS)),
     ),
     Scenario(
         "workers",
         "How does throughput grow with workers?",
         _of("workers", (1, 2, 4, 8), lambda n, e: Spec(workload=_bulk(e), workers=int(n))),
         criteria=(
-            Criterion(
-                "two workers do at least 1.6 times the work of one",
-                lambda runs: ratio(runs, "workers", 2, 1) >= 1.6,  # noqa: PLR2004 - the bar
+            at_least(
+                f"two workers do at least {GAIN_OF_TWO:g} times the work of one",
+                "workers",
+                2,
+                1,
+                GAIN_OF_TWO,
             ),
         ),
     ),
@@ -184,9 +144,12 @@ SCENARIOS: Final = (
             lambda n, e: Spec(workload=_bulk(e), stored=int(n)),
         ),
         criteria=(
-            Criterion(
-                "at a million stored events the rate is within 15 % of the start",
-                lambda runs: ratio(runs, "stored", 1_000_000, 0) >= 0.85,  # noqa: PLR2004 - as above
+            at_least(
+                f"at a million stored events the rate is at least {AT_A_MILLION:g} of the start",
+                "stored",
+                1_000_000,
+                0,
+                AT_A_MILLION,
             ),
         ),
     ),
@@ -217,9 +180,12 @@ SCENARIOS: Final = (
         "What do leases on ids cost?",
         _of("locks", (True, False), lambda on, e: Spec(workload=_bulk(e), locks=bool(on))),
         criteria=(
-            Criterion(
-                "with leases the rate is at least 0.9 of that without",
-                lambda runs: ratio(runs, "locks", True, False) >= 0.9,  # noqa: PLR2004 - as above
+            at_least(
+                f"with leases the rate is at least {WITH_LEASES:g} of that without",
+                "locks",
+                True,
+                False,
+                WITH_LEASES,
             ),
         ),
     ),
@@ -292,7 +258,9 @@ SCENARIOS: Final = (
         _once,
         events=20_000,
         criteria=(
-            Criterion("within 30 s", lambda runs: _most(runs, "rescued_after_s") <= 30),  # noqa: PLR2004
+            figure(
+                f"within {RESCUED_SECONDS} s", "rescued_after_s", lambda s: s <= RESCUED_SECONDS
+            ),
         ),
         measure=rescue,
     ),
@@ -301,10 +269,14 @@ SCENARIOS: Final = (
         "Does a verification find all that was corrupted, and nothing else, and put it right?",
         _once,
         criteria=(
-            Criterion("what was planted is found, and nothing else", _found_exactly),
             Criterion(
-                "and nothing is wrong afterwards", lambda r: not _most(r, "wrong_afterwards")
+                "what was planted is found, and nothing else",
+                lambda run, _: (
+                    run.figures["found"] == run.figures["planted"]
+                    and not run.figures["found_and_not_planted"]
+                ),
             ),
+            figure("and nothing is wrong afterwards", "wrong_afterwards", lambda n: not n),
         ),
         measure=verify,
     ),
@@ -319,7 +291,11 @@ SCENARIOS: Final = (
         "How many events a second does a replay in memory make on one core?",
         _replays,
         criteria=(
-            Criterion("at least 100,000", lambda runs: _least(runs, "replayed_per_s") >= 100_000),  # noqa: PLR2004
+            figure(
+                f"at least {REPLAYED_PER_SECOND:,}",
+                "replayed_per_s",
+                lambda n: n >= REPLAYED_PER_SECOND,
+            ),
         ),
         measure=replaying,
     ),

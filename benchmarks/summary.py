@@ -20,6 +20,7 @@ class Line(NamedTuple):
         least: of all.
         most: of all.
         runs: how many.
+        missed: how many of them are not as the scenario asks for.
     """
 
     scenario: str
@@ -29,20 +30,54 @@ class Line(NamedTuple):
     least: float
     most: float
     runs: int
+    missed: int = 0
+
+
+class Missed(NamedTuple):
+    """What runs that are alike missed of what their scenario asks for.
+
+    Attributes:
+        scenario: its name.
+        what: as of a `Line`.
+        words: what was asked for.
+        missed: how many runs missed it.
+        runs: of so many.
+    """
+
+    scenario: str
+    what: str
+    words: str
+    missed: int
+    runs: int
 
 
 def lines(runs: Sequence[Run]) -> Iterator[Line]:
     """The figures of each group of runs that are alike, in the order in which they were made."""
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.scenario, _what(run)), []).append(run)
-    for (scenario, what), alike in sorted(groups.items(), key=lambda group: group[0][0]):
+    for (scenario, what), alike in _alike(runs):
+        missed = sum(run.passed is False for run in alike)
         found: dict[str, list[float]] = {}
         for run in alike:
             for name, value in figures_of(run):
                 found.setdefault(name, []).append(value)
         for name, values in found.items():
-            yield Line(scenario, what, name, median(values), min(values), max(values), len(values))
+            among = median(values), min(values), max(values), len(values)
+            yield Line(scenario, what, name, *among, missed)
+
+
+def misses(runs: Sequence[Run]) -> Iterator[Missed]:
+    """Which of the runs that are alike missed what, in the same order."""
+    for (scenario, what), alike in _alike(runs):
+        for words in dict.fromkeys(words for run in alike for words in run.missed):
+            count = sum(words in run.missed for run in alike)
+            yield Missed(scenario, what, words, count, len(alike))
+
+
+def _alike(runs: Sequence[Run]) -> list[tuple[tuple[str, str], list[Run]]]:
+    """Runs by scenario and by what they differ in."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.scenario, _what(run)), []).append(run)
+    return sorted(groups.items(), key=lambda group: group[0][0])
 
 
 def figures_of(run: Run) -> Iterator[tuple[str, float]]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from benchmarks.results import Result
-from benchmarks.summary import Line, lines
+from benchmarks.summary import Line, lines, misses
 from workers.cli.context import Exit, Json, cell, fail, out, print_json
 
 Kept = Annotated[Path, typer.Argument(help="A result, as `pipeline bench run` has written it.")]
@@ -54,10 +54,18 @@ def tell(result: Result, *, as_json: bool) -> None:
     for line in lines(result.runs):
         table.add_row(*_cells(line))
     out.print(table)
+    for each in misses(result.runs):
+        of = f"{each.scenario}, {each.what}" if each.what else each.scenario
+        out.print(
+            f"[red]✗[/] {cell(of)} missed in {each.missed} of {each.runs} runs: {cell(each.words)}",
+            highlight=False,
+            soft_wrap=True,
+        )
     for sentence in dict.fromkeys(note for one in result.runs for note in one.notes):
         out.print(f"[yellow]![/] {cell(sentence)}", highlight=False)
 
 
 def _cells(line: Line) -> list[str]:
     between = f"{line.least:,.10g} to {line.most:,.10g}" if line.runs > 1 else ""
-    return [line.scenario, line.what, line.figure, f"{line.median:,.10g}", between, str(line.runs)]
+    what = f"[red]✗[/] {cell(line.what)}" if line.missed else cell(line.what)
+    return [line.scenario, what, line.figure, f"{line.median:,.10g}", between, str(line.runs)]

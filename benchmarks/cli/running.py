@@ -15,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.bench import Bench
 from benchmarks.cli.kept import tell
+from benchmarks.criteria import judged
 from benchmarks.environment import environment
 from benchmarks.feeding import StalledError
 from benchmarks.flights import FlightsMissingError
@@ -143,22 +144,12 @@ def _measured(chosen: Sequence[Scenario], events: int | None, repeat: int) -> Re
         began_at=began_at,
         ended_at=datetime.now(UTC),
         environment=found,
-        runs=_judged(chosen, runs),
+        runs=[
+            run
+            for scenario in chosen
+            for run in judged(scenario.criteria, [r for r in runs if r.scenario == scenario.name])
+        ],
     )
-
-
-def _judged(chosen: Sequence[Scenario], runs: Sequence[Run]) -> list[Run]:
-    """The runs, told whether their scenario passed and what it missed."""
-    judged = []
-    for scenario in chosen:
-        own = [one for one in runs if one.scenario == scenario.name]
-        missed = [criterion.words for criterion in scenario.criteria if not criterion.met(own)]
-        passed = not missed if scenario.criteria else None
-        notes = [f"missed: {words}" for words in missed]
-        judged += [
-            one.model_copy(update={"passed": passed, "notes": [*one.notes, *notes]}) for one in own
-        ]
-    return judged
 
 
 @contextmanager

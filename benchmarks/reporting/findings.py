@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
 
 from benchmarks.reporting.figures import BACKLOG, CPU, END_TO_END, PER_SECOND, Figure, measured
 from benchmarks.reporting.numbers import (
@@ -32,14 +31,10 @@ from benchmarks.reporting.summary import (
     ratio,
     switched,
 )
-from benchmarks.results import PIPELINE, Load
+from benchmarks.results import PIPELINE, Load, Run
 
 _Beside = tuple[Group, str, str]
 """A peer, how many times as much, and how sure that is."""
-
-
-MISSED: Final = "missed: "
-"""With this begins a run's note of what it missed."""
 
 
 class Tone(StrEnum):
@@ -69,21 +64,26 @@ def asked_for(scenario: Scenario) -> Iterator[Sentence]:
     if not failed:
         yield Sentence(Tone.GOOD, f"{name} met what it asks for, in {over(len(judged), 'run')}.")
         return
-    why = dict.fromkeys(
-        note.removeprefix(MISSED) for run in failed for note in run.notes if note.startswith(MISSED)
-    )
-    where = [
-        label(scenario, group)
-        for group in scenario.groups
-        if any(run.passed is False for run in group.runs)
-    ]
-    told = "" if len(failed) == len(judged) else f" of {listed(where)}"
-    reasons = f": {'; '.join(why)}" if why else ""
+    told = "; ".join(_missed(scenario, group) for group in scenario.groups if _failed(group))
     yield Sentence(
         Tone.BAD,
-        f"{name} missed what it asks for, in {len(failed)} of {over(len(judged), 'run')}{told}"
-        f"{reasons}.",
+        f"{name} missed what it asks for, in {len(failed)} of {over(len(judged), 'run')}"
+        f"{f': {told}' if told else ''}.",
     )
+
+
+def _missed(scenario: Scenario, group: Group) -> str:
+    """What a group missed; among several which it is, and how many of its runs if not all."""
+    failed = _failed(group)
+    why = "; ".join(dict.fromkeys(short(words) for run in failed for words in run.missed))
+    if len(scenario.groups) == 1:
+        return why
+    share = "" if len(failed) == len(group.runs) else f", {len(failed)} of {len(group.runs)} runs"
+    return f"{label(scenario, group)}{share}{f' ({why})' if why else ''}"
+
+
+def _failed(group: Group) -> list[Run]:
+    return [run for run in group.runs if run.passed is False]
 
 
 def measured_besides(scenario: Scenario) -> Iterator[Sentence]:

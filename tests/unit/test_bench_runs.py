@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.criteria import judged, nothing_lost, ratio
 from benchmarks.measuring.cost import difference
 from benchmarks.measuring.latency import percentiles_of
 from benchmarks.results import Cost, Latency, Load, Reliability, Result, Run
 from benchmarks.runner import steps
-from benchmarks.scenarios import SCENARIOS, nothing_lost, ratio
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.spec import Spec
-from benchmarks.summary import lines
+from benchmarks.summary import lines, misses
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -70,8 +71,47 @@ def test_a_ratio_is_that_of_runs_made_side_by_side() -> None:
 @pytest.mark.parametrize("kind", ["lost", "doubled", "wrong", "dead"])
 def test_one_event_lost_doubled_or_spoilt_is_no_pass(kind: str) -> None:
     """And what was not looked at is not held against it."""
-    assert nothing_lost([run(), run(reliability=Reliability(lost=0))])
-    assert not nothing_lost([run(), run(reliability=Reliability(**{kind: 1}))])
+    assert nothing_lost(run(reliability=Reliability(lost=0)))
+    assert not nothing_lost(run(reliability=Reliability(**{kind: 1})))
+
+
+def test_only_the_variant_that_missed_a_criterion_is_said_to_have() -> None:
+    """Others have met theirs, or were asked for nothing."""
+    seconds = {1: 2.0, 2: 1.5, 4: 1.0}
+    runs = [
+        run(scenario="workers", variant={"workers": n}, workers=n, repeat=repeat, seconds=each)
+        for repeat in (1, 2)
+        for n, each in seconds.items()
+    ]
+    found = list(judged(BY_NAME["workers"].criteria, runs))
+    assert [(one.workers, one.passed) for one in found] == [(1, None), (2, False), (4, None)] * 2
+    (missed,) = misses(found)
+    assert missed[:2] == ("workers", "workers 2")
+    assert "1.6 times" in missed.words
+    assert missed[3:] == (2, 2)
+    assert {line.what for line in lines(found) if line.missed} == {"workers 2"}
+
+
+def test_a_run_is_judged_by_what_is_asked_of_it() -> None:
+    """Of the rates each has a bar of its own, and runs with other workers have none."""
+
+    def timed(rate: float, p99: float, workers: int = 2) -> Run:
+        times = Latency(end_to_end=percentiles_of([p99] * 3))
+        return run(
+            scenario="rates", load=Load.OPEN, workers=workers, offered_per_second=rate,
+            latency=times,
+        )  # fmt: skip
+
+    runs = [timed(50, 900), timed(200, 49), timed(200, 51), timed(1000, 199), timed(200, 900, 1)]
+    found = list(judged(BY_NAME["rates"].criteria, runs))
+    assert [one.passed for one in found] == [None, True, False, True, None]
+    assert [bool(one.missed) for one in found] == [False, False, True, False, False]
+
+
+def test_each_run_that_lost_something_is_told_apart_from_those_that_did_not() -> None:
+    """One of three repeats is enough for the scenario not to pass."""
+    runs = [run(scenario="disorder", repeat=n, reliability=Reliability(lost=n % 2)) for n in (1, 2)]
+    assert [one.passed for one in judged(BY_NAME["disorder"].criteria, runs)] == [False, True]
 
 
 def test_percentiles_are_those_of_the_times() -> None:
@@ -95,7 +135,7 @@ def test_runs_that_are_alike_are_told_by_their_median() -> None:
     runs = [run(variant={"workers": 2}, repeat=n, seconds=s) for n, s in ((1, 2), (2, 1), (3, 4))]
     (line,) = lines([*runs])
     assert line[:3] == ("workers", "workers 2", "events/s")
-    assert line[3:] == (500.0, 250.0, 1000.0, 3)
+    assert line[3:] == (500.0, 250.0, 1000.0, 3, 0)
 
 
 def test_of_a_timetable_times_are_told_and_no_rate() -> None:

@@ -131,7 +131,7 @@ def test_a_peer_that_fell_behind_is_named_beside_the_ratio() -> None:
 
 def test_what_was_missed_is_said_with_its_reason() -> None:
     """Before what was met."""
-    bad = run(scenario="locks", passed=False, notes=["missed: at least 0.9 of the rate"])
+    bad = run(scenario="locks", passed=False, missed=["at least 0.9 of the rate"])
     sentences = told(result(run(passed=True), bad))
     missed = the_one(sentences, "missed")
     assert missed == (
@@ -144,11 +144,24 @@ def test_what_was_missed_is_said_with_its_reason() -> None:
 
 
 def test_a_scenario_that_was_missed_in_part_was_missed() -> None:
-    """With the variant of which that is so."""
-    runs = [run(variant={"workers": n}, passed=n == 1) for n in (1, 2)]
+    """With the variant of which that is so, what it missed, and in how many of its runs."""
+    runs = [
+        run(variant={"workers": n}, repeat=repeat, passed=not missed, missed=missed)
+        for n, repeat, missed in (
+            (1, 1, []),
+            (1, 2, []),
+            (2, 1, ["as fast"]),
+            (2, 2, ["as fast"]),
+            (4, 1, []),
+            (4, 2, ["as fast", "sound"]),
+        )
+    ]
     tone, text = the_one(told(result(*runs)), "asks for")
     assert tone == Tone.BAD
-    assert "in 1 of 2 runs of workers 2" in text
+    assert text == (
+        "main missed what it asks for, in 3 of 6 runs: workers 2 (as fast); "
+        "workers 4, 1 of 2 runs (as fast; sound)."
+    )
 
 
 @pytest.mark.parametrize("kind", ["lost", "doubled", "wrong"])
