@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from benchmarks.reporting.figures import BACKLOG, CPU, END_TO_END, PER_SECOND, Figure, measured
+from benchmarks.reporting.figures import BACKLOG, CPU, END_TO_END, PER_SECOND, measured
 from benchmarks.reporting.numbers import (
     certainty,
     duration,
@@ -31,10 +31,7 @@ from benchmarks.reporting.summary import (
     ratio,
     switched,
 )
-from benchmarks.results import PIPELINE, Load, Run
-
-_Beside = tuple[Group, str, str]
-"""A peer, how many times as much, and how sure that is."""
+from benchmarks.results import Load, Run
 
 
 class Tone(StrEnum):
@@ -125,20 +122,6 @@ def counted(group: Group, name: str) -> int | None:
     return sum(known) if known else None
 
 
-def against_peers(scenario: Scenario) -> Iterator[Sentence]:
-    """This project's groups and all peers of the same variant: how many times as fast."""
-    for group in scenario.groups:
-        peers = list(scenario.peers(group))
-        if group.subject != PIPELINE or not peers:
-            continue
-        told = _rates_told if group.load == Load.BULK else _times_told
-        parts = told(group, peers)
-        behind = [short(each.subject) for each in (group, *peers) if each.fell_behind]
-        mind = f" Mind that {listed(behind)} did not keep up." if behind else ""
-        if parts:
-            yield Sentence(Tone.PLAIN, f"{_at(scenario, group)}{'; '.join(parts)}.{mind}")
-
-
 def growth(scenario: Scenario) -> Iterator[Sentence]:
     """How the rate of bulk loads goes with the numbers that variants differ in."""
     groups = scenario.loaded(Load.BULK)
@@ -152,7 +135,7 @@ def growth(scenario: Scenario) -> Iterator[Sentence]:
             told = listed(number(rate.median) for rate in rates if rate)
             where = listed(value(group.variant[name]) for group in line)
             text = (
-                f"{_at(scenario, line[0], without=name)}with {short(name)} at {where}, "
+                f"{at(scenario, line[0], without=name)}with {short(name)} at {where}, "
                 f"{short(line[0].subject)} works off {told} events a second (medians). "
                 f"{_first_to_last(line, name, found)}{_peak(line, name)}"
             )
@@ -210,7 +193,7 @@ def _took(group: Group) -> str:
 
 def _when(scenario: Scenario, group: Group) -> str:
     """Where a latency was measured: the offered rate always, what else differs after it."""
-    where = _at(scenario, group, but=group.offered).removesuffix(": ")
+    where = at(scenario, group, but=group.offered).removesuffix(": ")
     return where + ("" if group.offered is None else f", {value(group.offered)} a second") + ": "
 
 
@@ -226,77 +209,6 @@ def switches(scenario: Scenario) -> Iterator[Sentence]:
             found = ratio(on, off, figure)
             if found is not None:
                 yield _cost(scenario, name, on, found, ratio(on, off, CPU))
-
-
-def _rates_told(group: Group, peers: Sequence[Group]) -> list[str]:
-    ours = short(group.subject)
-    ahead, behind, same = _sorted_out(group, peers, PER_SECOND)
-    parts = []
-    if ahead:
-        told = listed(
-            f"{times} times as many as {short(peer.subject)} ({sure})"
-            for peer, times, sure in ahead
-        )
-        parts.append(f"of events a second {ours} works off {told}")
-    parts += [
-        f"{short(peer.subject)} works off {times} times as many as {ours} ({sure})"
-        for peer, times, sure in behind
-    ]
-    parts += [
-        f"{ours} and {short(peer.subject)} are not told apart by their rate ({sure})"
-        for peer, _, sure in same
-    ]
-    return parts
-
-
-def _times_told(group: Group, peers: Sequence[Group]) -> list[str]:
-    ours = short(group.subject)
-    slower, quicker, same = _sorted_out(group, peers, END_TO_END["p99"])
-    parts = []
-    if quicker:
-        told = listed(
-            f"{times} times as long with {short(peer.subject)} ({sure})"
-            for peer, times, sure in quicker
-        )
-        parts.append(f"until 99% of events are done it takes {told} as with {ours}")
-    parts += [
-        f"it takes {times} times as long with {ours} as with {short(peer.subject)} ({sure})"
-        for peer, times, sure in slower
-    ]
-    parts += [
-        f"{ours} and {short(peer.subject)} are not told apart by it ({sure})"
-        for peer, _, sure in same
-    ]
-    if parts and not quicker:
-        parts[0] = f"by the time until 99% of events are done, {parts[0]}"
-    return parts
-
-
-def _sorted_out(
-    group: Group, peers: Sequence[Group], figure: Figure
-) -> tuple[list[_Beside], list[_Beside], list[_Beside]]:
-    """Peers with less of a figure than the group, with more, and those not told apart."""
-    less: list[_Beside] = []
-    more: list[_Beside] = []
-    same: list[_Beside] = []
-    for peer in peers:
-        found = _more(group, peer, figure)
-        if found is None:
-            continue
-        higher, lower, times = found
-        sure = f"{certainty(times)}{_workers(higher, lower)}"
-        where = (less if higher is group else more) if times.told_apart else same
-        where.append((peer, number(times.spread.median), sure))
-    return less, more, same
-
-
-def _more(group: Group, peer: Group, figure: Figure) -> tuple[Group, Group, Ratio] | None:
-    """Who has more of a figure, who has less, and how many times as much."""
-    for more, less in ((group, peer), (peer, group)):
-        found = ratio(more, less, figure)
-        if found is not None and found.spread.median >= 1:
-            return more, less, found
-    return None
 
 
 def _first_to_last(line: list[Group], name: str, found: Ratio) -> str:
@@ -328,7 +240,7 @@ def _cost(scenario: Scenario, name: str, on: Group, rate: Ratio, cpu: Ratio | No
         if on.load == Load.BULK
         else "times as long until 99% of the events are done"
     )
-    where = _at(scenario, on, without=name)
+    where = at(scenario, on, without=name)
     told = f"{where}{short(on.subject)} with {short(name)} on, against off: "
     if not rate.told_apart:
         told += f"no difference shows, {number(rate.spread.median)} {what} ({certainty(rate)})"
@@ -339,14 +251,7 @@ def _cost(scenario: Scenario, name: str, on: Group, rate: Ratio, cpu: Ratio | No
     return Sentence(Tone.PLAIN, f"{told}.")
 
 
-def _workers(group: Group, peer: Group) -> str:
-    if group.workers == peer.workers:
-        return ""
-    first, second = (f"{short(one.subject)} with {one.workers}" for one in (group, peer))
-    return f"; workers: {first}, {second}"
-
-
-def _at(scenario: Scenario, group: Group, *, without: str = "", but: float | None = None) -> str:
+def at(scenario: Scenario, group: Group, *, without: str = "", but: float | None = None) -> str:
     """Where a sentence is about: the scenario, and the variant but for what is told anyway."""
     names = [name for name in scenario.varied if name != without and name in group.variant]
     if but is not None:

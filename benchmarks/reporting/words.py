@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks.comparing import Answer, Comparison
 from benchmarks.reporting import findings
+from benchmarks.reporting.beside import against_peers
 from benchmarks.reporting.figures import END_TO_END
 from benchmarks.reporting.findings import Sentence, Tone
 from benchmarks.reporting.numbers import listed, number, over, short
@@ -36,7 +37,7 @@ def conclusion(
         ("Lost, doubled, wrong or given up", _troubles(scenarios)),
         ("What the scenarios ask for", _asked_for(scenarios)),
         ("This result (A) against the earlier one (B)", _compared(comparisons)),
-        ("Against its peers", _told(scenarios, findings.against_peers)),
+        ("Against its peers", _told(scenarios, against_peers)),
         ("How the rate goes with workers and load", _told(scenarios, findings.growth)),
         ("Latency of single events", _told(scenarios, findings.latency)),
         ("What else was measured", _told(scenarios, findings.measured_besides)),
