@@ -81,6 +81,19 @@ def _rate(value: Value, events: int) -> Spec:
     return Spec(workload=workload, load=Load.OPEN, per_second=rate, workers=WORKERS)
 
 
+def _rates(events: int) -> list[tuple[Labels, Spec]]:
+    """Some rates; one of them with fewer and with more workers too, which says what these cost."""
+    slow, middle, fast = (_rate(rate, events) for rate in (50, 200, 1_000))
+    # Who has the usual number has no label for it: so it still compares with earlier results.
+    return [
+        ({"per_second": 50}, slow),
+        ({"per_second": 200, "workers": 1}, middle.model_copy(update={"workers": 1})),
+        ({"per_second": 200}, middle),
+        ({"per_second": 200, "workers": 4}, middle.model_copy(update={"workers": 4})),
+        ({"per_second": 1_000}, fast),
+    ]
+
+
 def _once(events: int) -> list[tuple[Labels, Spec]]:
     return [({}, Spec(workload=_bulk(events)))]
 
@@ -118,13 +131,13 @@ SCENARIOS: Final = (
     Scenario(
         "rates",
         "How long does a single event take at a rate that does not wait for us?",
-        _of("per_second", (50, 200, 1_000), _rate),
+        _rates,
         criteria=(p99_below(200, 50, WORKERS), p99_below(1_000, 200, WORKERS)),
     ),
     Scenario(
         "workers",
         "How does throughput grow with workers?",
-        _of("workers", (1, 2, 4, 8), lambda n, e: Spec(workload=_bulk(e), workers=int(n))),
+        _of("workers", (1, 2, 3, 4, 6, 8), lambda n, e: Spec(workload=_bulk(e), workers=int(n))),
         criteria=(
             at_least(
                 f"two workers do at least {GAIN_OF_TWO:g} times the work of one",

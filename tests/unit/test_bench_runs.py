@@ -114,6 +114,14 @@ def test_each_run_that_lost_something_is_told_apart_from_those_that_did_not() ->
     assert [one.passed for one in judged(BY_NAME["disorder"].criteria, runs)] == [False, True]
 
 
+def test_rates_and_workers_are_in_the_order_in_which_they_are_told() -> None:
+    """One rate has fewer and more workers too."""
+    workers = [labels["workers"] for labels, _ in BY_NAME["workers"].variants(100)]
+    assert workers == [1, 2, 3, 4, 6, 8]
+    rates = [(spec.per_second, spec.workers) for _, spec in BY_NAME["rates"].variants(100)]
+    assert rates == [(50, 2), (200, 1), (200, 2), (200, 4), (1000, 2)]
+
+
 def test_percentiles_are_those_of_the_times() -> None:
     """Of the times 1 to 1,000, in any order."""
     found = percentiles_of([float(n) for n in range(1000, 0, -1)])
