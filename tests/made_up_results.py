@@ -42,16 +42,17 @@ def environment(**fields: Any) -> Environment:
     return Environment(**(values | fields))
 
 
-def run(rate: float = 1000, **fields: Any) -> Run:
-    """A bulk run of 10 seconds at a rate."""
-    sent = round(rate * 10)
+def run(rate: float = 1000, *, sent: int | None = None, **fields: Any) -> Run:
+    """A bulk run at a rate: of so many events, or of 10 seconds."""
+    seconds = 10 if sent is None else sent / rate
+    sent = round(rate * 10) if sent is None else sent
     values: dict[str, Any] = {
         "scenario": "main",
         "load": Load.BULK,
         "workers": 2,
         "seed": 1,
         "began_at": BEGAN,
-        "seconds": 10,
+        "seconds": seconds,
         "events": sent,
         "sent": sent,
     }

@@ -59,30 +59,107 @@ class Check(BaseModel):
         )
 
 
+class Accuracy(BaseModel):
+    """How far predictions of one figure are off, over the variants that were held out.
+
+    Attributes:
+        figure: its name.
+        variants: so many were held out.
+        within_bar: of so many the error was within the bar.
+        median_percent: the median of the errors' sizes.
+        worst_percent: the largest of them.
+        bar_percent: how far off one may be.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    figure: str
+    variants: int
+    within_bar: int
+    median_percent: float
+    worst_percent: float
+    bar_percent: float
+
+    def __str__(self) -> str:
+        variants = "1 variant" if self.variants == 1 else f"{self.variants} variants"
+        return (
+            f"{self.figure} of {variants} held out: predicted {self.median_percent:.1f} % off at "
+            f"the median and {self.worst_percent:.1f} % at worst, {self.within_bar} within "
+            f"{self.bar_percent:g} %"
+        )
+
+
+def accuracy(checks: Sequence[Check]) -> list[Accuracy]:
+    """How far off all these predictions are, figure by figure."""
+    by_figure: dict[str, list[Check]] = {}
+    for one in checks:
+        by_figure.setdefault(one.figure, []).append(one)
+    return [
+        Accuracy(
+            figure=figure,
+            variants=len(found),
+            within_bar=sum(one.within_bar for one in found),
+            median_percent=middle(abs(one.error_percent) for one in found),
+            worst_percent=max(abs(one.error_percent) for one in found),
+            bar_percent=BARS[figure],
+        )
+        for figure, found in by_figure.items()
+    ]
+
+
 def hold_out(runs: Sequence[Run], *, beyond: bool = False) -> tuple[list[Run], list[Run]]:
     """Runs to fit to, and runs to check against.
 
     Whole variants are held out: the repeats of one are alike, so a model that has seen one of them
-    has seen all. In the order of workers and rates every third variant of a load is held out,
-    never the first or the last, so that nothing is predicted beyond what was measured.
+    has seen all. Of those that lie between others, in the order of workers and rates, every third
+    is held out, so that nothing is predicted beyond what was measured.
 
     Args:
         runs: all.
         beyond: hold out the last variant of each load instead: the most workers, and their highest
             rate.
     """
-    fitted: list[Run] = []
-    held: list[Run] = []
-    series: dict[tuple[str, Load], list[list[Run]]] = {}
-    for one, found in by_conditions(runs).items():
-        series.setdefault((one.work, one.load), []).append(found)
-    for variants in series.values():
-        last = len(variants) - 1
-        for number, found in enumerate(variants):
-            between = 0 < number < last
-            out = 0 < number == last if beyond else between and number % EVERY == 1
-            (held if out else fitted).extend(found)
-    return fitted, held
+    groups = by_conditions(runs)
+    series: dict[tuple[str, Load], list[Conditions]] = {}
+    for one in groups:
+        series.setdefault((one.work, one.load), []).append(one)
+    out = {
+        one
+        for variants in series.values()
+        for one in (variants[1:][-1:] if beyond else _between(variants))
+    }
+    fitted = [run for one, found in groups.items() if one not in out for run in found]
+    return fitted, [run for one, found in groups.items() if one in out for run in found]
+
+
+def _between(variants: Sequence[Conditions]) -> list[Conditions]:
+    """Every third of those that lie within what the others span."""
+    left = list(variants)
+    inside = 0
+    out = []
+    for one in variants:
+        if not _spanned(one, left):
+            continue
+        if inside % EVERY == 0:
+            left.remove(one)
+            out.append(one)
+        inside += 1
+    return out
+
+
+def _spanned(one: Conditions, among: Sequence[Conditions]) -> bool:
+    """Whether it lies strictly within the others in something, and at no end of it all alone."""
+    within = False
+    for own, values in zip(_numbers(one), zip(*map(_numbers, among), strict=True), strict=True):
+        if min(values) < own < max(values):
+            within = True
+        elif values.count(own) == 1 < len(values):
+            return False
+    return within
+
+
+def _numbers(one: Conditions) -> tuple[float, ...]:
+    return one.workers, one.per_second or 0.0, one.hot_share, one.failure_rate
 
 
 def check(model: Model, held_out: Sequence[Run]) -> list[Check]:

@@ -1,7 +1,7 @@
 """`pipeline bench compare` and `predict` on results of which the truth is known."""
 
 import json
-from datetime import UTC, datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +9,16 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from benchmarks import results
 from benchmarks.cli import register
-from benchmarks.results import Environment, Load, Run
+from benchmarks.results import Run
+from benchmarks.scenarios import SCENARIOS, Labels
+from benchmarks.spec import Spec
+from tests.made_up_results import result
+from tests.made_up_results import run as one_run
+from tests.made_up_world import COHERENCE, CONTENTION, bulk, opened
 
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-WHERE = Environment(
-    system="Linux",
-    cpu="a",
-    cores=8,
-    memory_gib=8,
-    load_before=0.1,
-    versions={},
-    write_concern="majority",
-    redis_durability="none",
-)
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+DRIFTS = (1.0, 0.82, 1.2, 0.9, 1.1)
 NOISE = (0.99, 1.01, 1.0, 1.02, 0.98)
 
 
@@ -35,24 +30,18 @@ def rate_of(workers: int) -> float:
 def kept(folder: Path, name: str, *counts: int, faster: float = 1.0) -> str:
     """A result of five rounds with so many workers."""
     runs = [
-        Run(
+        one_run(
+            rate_of(workers) * faster * noise,
             scenario="workers",
             variant={"workers": workers},
             repeat=number,
-            load=Load.BULK,
             workers=workers,
-            seed=1,
-            began_at=NOON,
-            seconds=10_000 / (rate_of(workers) * faster * noise),
-            events=10_000,
-            sent=10_000,
         )
         for number, noise in enumerate(NOISE, start=1)
         for workers in counts
     ]
     path = folder / f"{name}.json"
-    result = results.Result(name=name, began_at=NOON, environment=WHERE, runs=runs)
-    path.write_text(result.model_dump_json())
+    path.write_text(result(*runs).model_dump_json())
     return str(path)
 
 
@@ -106,6 +95,88 @@ def test_a_prediction_is_checked_against_what_it_has_not_seen(tmp_path: Path) ->
     assert checks
     assert all(one["within_bar"] and abs(one["error_percent"]) < 5 for one in checks)
     assert "within 15 %" in run("predict", measured, "--check").stdout
+
+
+@pytest.fixture(scope="module")
+def five_rounds(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a result of five rounds, as the scenarios declare them, on a machine that drifts.
+
+    In each round all is faster or slower, bulk by up to a fifth, as on machines that others share.
+    """
+    runs = [
+        of_world(name, labels, spec, number, drift)
+        for name in ("throughput", "workers", "rates")
+        for number, drift in enumerate(DRIFTS, start=1)
+        for labels, spec in BY_NAME[name].variants(1_000)
+    ]
+    path = tmp_path_factory.mktemp("rounds") / "five.json"
+    path.write_text(result(*runs).model_dump_json())
+    return str(path)
+
+
+def of_world(name: str, labels: Labels, spec: Spec, number: int, drift: float) -> Run:
+    """A run of a scenario in the made-up world."""
+    if spec.per_second is None:
+        found = bulk(spec.workers, number)
+        found = found.model_copy(update={"seconds": found.seconds / drift})
+    else:
+        found = opened(spec.workers, spec.per_second, number)
+    return found.model_copy(update={"scenario": name, "variant": labels})
+
+
+def test_a_prediction_tells_how_far_off_those_were_that_can_be_checked(five_rounds: str) -> None:
+    """Of throughput and of the 99th percentile, from variants that the model had not seen."""
+    found = parsed("predict", five_rounds, "--workers", "5", "--rate", "150")
+    held_out = {one["figure"]: one for one in found["held_out"]}
+    assert {"events a second", "p99, ms"} <= held_out.keys()
+    assert held_out["events a second"]["variants"] == 2
+    for one in held_out.values():
+        assert one["within_bar"] == one["variants"]
+        assert one["median_percent"] <= one["worst_percent"] <= one["bar_percent"]
+    said = " ".join(run("predict", five_rounds).stdout.split())
+    assert "events a second of 2 variants held out: predicted" in said
+    assert "p99, ms of 1 variant held out: predicted" in said
+
+
+def test_too_few_variants_are_said_to_tell_nothing_of_errors(tmp_path: Path) -> None:
+    """The prediction is made all the same."""
+    measured = kept(tmp_path, "two", 1, 2)
+    assert parsed("predict", measured)["held_out"] == []
+    assert "how far this is off is not known" in run("predict", measured).stdout
+
+
+def test_all_five_rounds_of_a_variant_are_held_out_together(five_rounds: str) -> None:
+    """A model that has seen one of them has seen them all."""
+    checks = parsed("predict", five_rounds, "--check")
+    bulk_checks = [one for one in checks if one["figure"] == "events a second"]
+    assert [one["conditions"] for one in bulk_checks] == ["2 workers", "6 workers"]
+    # Two workers are measured by two scenarios that do the same work.
+    assert [one["runs"] for one in bulk_checks] == [10, 5]
+    assert {one["runs"] for one in checks if one["figure"] == "p99, ms"} == {5}
+
+
+def test_rounds_are_told_by_pairs_although_the_machine_drifts(
+    five_rounds: str, tmp_path: Path
+) -> None:
+    """The ratio of two workers to one is that of the world's law, in each of five pairs."""
+    page = tmp_path / "report.html"
+    assert run("report", five_rounds, "--out", str(page)).exit_code == 0
+    (told,) = re.findall(r"workers at 1, 2, 3, 4, 6 and 8, [^<]*", page.read_text())
+    assert "5 pairs of runs" in told
+    (low, high) = map(float, re.findall(r"\(([\d.]+) to ([\d.]+), 5 pairs", told)[0])
+    others = 7
+    grown = 8 / (1 + CONTENTION * others + COHERENCE * 8 * others)
+    # Runs differ by 5 % by themselves; the drift of two fifths is in none of the pairs.
+    assert 0.8 * grown < low <= high < 1.25 * grown
+
+
+def test_five_rounds_against_themselves_differ_in_nothing(five_rounds: str) -> None:
+    """In no variant and no figure; and what was measured in five rounds is enough to say so."""
+    found = parsed("compare", five_rounds, five_rounds)
+    assert len(found) == 1 + 6 + 5
+    answers = {figure["answer"] for each in found for figure in each["figures"]}
+    assert "different" not in answers
+    assert {figure["runs"] for each in found for figure in each["figures"]} == {5}
 
 
 def test_runs_that_say_too_little_are_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -1,89 +1,21 @@
 """A model fitted to runs, asked about others, and checked against them."""
 
 import json
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.prediction.checking import check, hold_out
+from benchmarks.prediction.checking import accuracy, check, hold_out
 from benchmarks.prediction.conditions import UnfitRunsError, conditions_of, kept_up, to_fit
 from benchmarks.prediction.model import Model, fit
-from benchmarks.prediction.queueing import Arrivals, Service, arrivals, simulate
-from benchmarks.results import Latency, Load, Percentiles, Run
+from benchmarks.results import Load, Run
+from tests.made_up_world import HOT, ONE, TRUTH, bulk, opened
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CONTENTION, COHERENCE, ONE = 0.15, 0.01, 3000.0
-HOT = 2500.0
-"""Events of one id a second in the world that is measured here."""
-TRUTH = Service(
-    job_ms=12, event_ms=0.15, base_ms=15, jobs=2, contention=CONTENTION, coherence=COHERENCE
-)
 COUNTS = (1, 2, 3, 4, 6, 8)
 RATES = (25, 50, 100, 200, 400)
-
-
-def bulk(workers: int, repeat: int, *, hot_share: float = 0.0, **variant: Any) -> Run:
-    """A run in a world that scales by Gunther's law, with a hot id, and noise of 5 %."""
-    rng = np.random.default_rng([workers, repeat, int(100 * hot_share)])
-    others = workers - 1
-    rate = ONE * workers / (1 + CONTENTION * others + COHERENCE * workers * others)
-    if hot_share:
-        rate = min(rate, HOT / hot_share)
-        variant["hot_share"] = hot_share
-    rate *= math.exp(0.05 * rng.standard_normal())
-    return Run(
-        scenario="throughput",
-        variant={"workers": workers, **variant},
-        repeat=repeat,
-        load=Load.BULK,
-        workers=workers,
-        seed=1,
-        began_at=NOW,
-        seconds=20_000 / rate,
-        events=20_000,
-        sent=20_000,
-    )
-
-
-def opened(workers: int, rate: float, repeat: int = 1, *, split: bool = False) -> Run:
-    """A run of 20 seconds whose jobs scatter by a gamma distribution, not the model's."""
-    rng = np.random.default_rng([workers, int(rate), repeat])
-    count = int(20 * rate)
-    slow = math.exp(0.08 * rng.standard_normal())
-    factors = slow * rng.gamma(2, 1 / 2, 2 * count + 1)
-    times = arrivals(count, rate, Arrivals.TIMED, rng)
-    found = simulate(TRUTH, workers, times, factors)
-    return Run(
-        scenario="latency",
-        variant={"workers": workers, "per_second": rate},
-        repeat=repeat,
-        load=Load.OPEN,
-        workers=workers,
-        seed=1,
-        began_at=NOW,
-        seconds=float((times + found.total).max() / 1000),
-        events=count,
-        sent=count,
-        offered_per_second=rate,
-        latency=Latency(
-            wait=percentiles(found.wait) if split else None,
-            run=percentiles(found.run) if split else None,
-            end_to_end=percentiles(found.total),
-        ),
-    )
-
-
-def percentiles(values: np.ndarray) -> Percentiles:
-    """As a run keeps them."""
-    names = ("p50", "p90", "p95", "p99", "p999")
-    shares = dict(zip(names, np.percentile(values, (50, 90, 95, 99, 99.9)), strict=True))
-    return Percentiles(count=len(values), mean=values.mean(), max=values.max(), **shares)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +67,16 @@ def test_the_last_variants_can_be_held_out(runs: list[Run]) -> None:
     assert {(run.workers, run.offered_per_second) for run in held} == {(8, None), (2, 400)}
 
 
+def test_nothing_is_held_out_that_lies_beyond_what_is_left() -> None:
+    """Alone with its rate or its workers at an end, a variant could be told by no other."""
+    rates = [opened(2, 50), opened(1, 200), opened(2, 200), opened(4, 200), opened(2, 400)]
+    fitted, held = hold_out(rates)
+    assert [(run.workers, run.offered_per_second) for run in held] == [(2, 200)]
+    assert len(fitted) == 4
+    corners = [opened(workers, rate) for workers in (1, 2) for rate in (25, 50)]
+    assert hold_out(corners)[1] == []
+
+
 def test_two_variants_are_too_few_to_hold_one_out() -> None:
     """A model is not fitted to one end."""
     fitted, held = hold_out([bulk(1, 1), bulk(2, 1)])
@@ -151,6 +93,18 @@ def test_an_error_is_that_of_the_prediction_to_what_was_measured(model: Model) -
     assert not found.within_bar
     assert not found.within_interval
     assert "NOT within 15 %" in str(found)
+
+
+def test_errors_are_summed_up_by_figure(model: Model) -> None:
+    """The median and the worst of their sizes, whichever way they go."""
+    found = check(model, [bulk(4, 1), bulk(8, 1).model_copy(update={"seconds": 1000.0})])
+    sizes = sorted(abs(one.error_percent) for one in found)
+    (summed,) = accuracy(found)
+    assert (summed.figure, summed.variants, summed.within_bar) == ("events a second", 2, 1)
+    assert summed.median_percent == pytest.approx(sum(sizes) / 2)
+    assert summed.worst_percent == sizes[1]
+    assert "2 variants held out" in str(summed)
+    assert accuracy([]) == []
 
 
 def test_a_load_that_was_too_much_is_checked_by_its_throughput(model: Model) -> None:
