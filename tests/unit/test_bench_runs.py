@@ -1,8 +1,6 @@
 """Which runs are made in which order, what counts as a pass, and what is told of them."""
 
-from datetime import UTC, datetime
 from statistics import median
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -15,24 +13,9 @@ from benchmarks.runner import steps
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.spec import Spec
 from benchmarks.summary import lines, misses
+from tests.made_up_results import result, run
 
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
-
-
-def run(**fields: Any) -> Run:
-    """A run of 1,000 events in two seconds, unless told otherwise."""
-    plain = {
-        "scenario": "workers",
-        "load": Load.BULK,
-        "workers": 2,
-        "seed": 1,
-        "began_at": NOON,
-        "seconds": 2.0,
-        "events": 1000,
-        "sent": 1000,
-    }
-    return Run(**(plain | fields))
 
 
 def test_all_variants_are_run_before_any_is_run_again_and_every_other_round_backwards() -> None:
@@ -140,7 +123,10 @@ def test_costs_are_what_was_added_and_never_below_zero() -> None:
 
 def test_runs_that_are_alike_are_told_by_their_median() -> None:
     """With the least and the most, and how many there were."""
-    runs = [run(variant={"workers": 2}, repeat=n, seconds=s) for n, s in ((1, 2), (2, 1), (3, 4))]
+    runs = [
+        run(rate, scenario="workers", variant={"workers": 2}, repeat=repeat)
+        for repeat, rate in enumerate((500, 1000, 250), start=1)
+    ]
     (line,) = lines([*runs])
     assert line[:3] == ("workers", "workers 2", "events/s")
     assert line[3:] == (500.0, 250.0, 1000.0, 3, 0)
@@ -155,12 +141,8 @@ def test_of_a_timetable_times_are_told_and_no_rate() -> None:
 
 def test_a_result_is_read_back_as_it_was_kept() -> None:
     """And a field that nobody knows is refused, not overlooked."""
-    where = {
-        "system": "Linux", "cpu": "a", "cores": 2, "memory_gib": 4.0, "load_before": 0.1,
-        "versions": {}, "write_concern": "majority", "redis_durability": "none",
-    }  # fmt: skip
-    result = Result(name="r", began_at=NOON, environment=where, runs=[run(variant={"n": 1.5})])
-    kept = result.model_dump_json(exclude_defaults=True)
-    assert Result.model_validate_json(kept) == result
+    found = result(run(variant={"n": 1.5}))
+    kept = found.model_dump_json(exclude_defaults=True)
+    assert Result.model_validate_json(kept) == found
     with pytest.raises(ValidationError):
         Result.model_validate_json(kept.replace('"name":', '"nickname":"x","name":'))

@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -18,49 +17,20 @@ from benchmarks.comparing import (
     environment_warnings,
     ratio_of,
 )
-from benchmarks.results import (
-    Cost,
-    Environment,
-    Latency,
-    Load,
-    Percentiles,
-    Result,
-    Run,
-    Usage,
-)
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HERE = Environment(
-    system="Linux",
-    cpu="a processor",
-    cores=2,
-    memory_gib=8,
-    load_before=0.1,
-    versions={"python": "3.11.7", "mongod": "6.0.5"},
-    write_concern="majority, journaled, 1 member",
-    redis_durability="appendonly everysec",
-)
+from benchmarks.results import Cost, Latency, Run, Usage
+from tests.made_up_results import environment, result, run, times
 
 
-def run(per_second: float, repeat: int = 1, *, workers: int = 2, p99: float | None = None) -> Run:
+def timed(per_second: float, repeat: int = 1, *, workers: int = 2, p99: float | None = None) -> Run:
     """A run in bulk of a thousand events."""
-    latency = None
-    if p99 is not None:
-        times = dict.fromkeys(("mean", "p50", "p90", "p95"), p99 / 2)
-        shares = Percentiles(count=1000, p99=p99, p999=p99, max=p99, **times)
-        latency = Latency(end_to_end=shares)
-    return Run(
+    return run(
+        per_second,
+        sent=1000,
         scenario="throughput",
         variant={"workers": workers},
         repeat=repeat,
-        load=Load.BULK,
         workers=workers,
-        seed=1,
-        began_at=NOW,
-        seconds=1000 / per_second,
-        events=1000,
-        sent=1000,
-        latency=latency,
+        latency=None if p99 is None else Latency(end_to_end=times(p99 / 2, p99)),
     )
 
 
@@ -166,8 +136,8 @@ def test_the_other_way_round_the_ratio_is_the_inverse(
 def test_pairs_are_those_of_one_repeat_in_whatever_order() -> None:
     """The third run of the one is held against the third of the other."""
     speeds = [100.0, 400.0, 200.0, 800.0, 1600.0]
-    a = [run(1.5 * speed, repeat) for repeat, speed in enumerate(speeds)]
-    b = [run(speed, repeat) for repeat, speed in enumerate(speeds)]
+    a = [timed(1.5 * speed, repeat) for repeat, speed in enumerate(speeds)]
+    b = [timed(speed, repeat) for repeat, speed in enumerate(speeds)]
     found = figure(compare(a, b[::-1]).figures, "events a second")
     assert found.paired
     assert found.words == "A is 1.50 times B (1.50 to 1.50)"
@@ -175,13 +145,13 @@ def test_pairs_are_those_of_one_repeat_in_whatever_order() -> None:
 
 def test_only_what_both_measured_is_compared() -> None:
     """Latency of one side alone is left out, and the repeats without a partner with it."""
-    a = [run(100, repeat, p99=20) for repeat in range(6)]
-    b = [run(100, repeat, p99=10 if repeat else None) for repeat in range(7)]
+    a = [timed(100, repeat, p99=20) for repeat in range(6)]
+    b = [timed(100, repeat, p99=10 if repeat else None) for repeat in range(7)]
     found = compare(a, b).figures
     assert {one.figure for one in found} >= {"events a second", "p50, ms", "p99, ms"}
     assert figure(found, "p99, ms").runs == 5
     assert figure(found, "p99, ms").words == "A is 2.00 times B (2.00 to 2.00)"
-    assert "p99, ms" not in {one.figure for one in compare(a, [run(100, 1)]).figures}
+    assert "p99, ms" not in {one.figure for one in compare(a, [timed(100, 1)]).figures}
 
 
 def test_costs_are_by_event() -> None:
@@ -191,7 +161,7 @@ def test_costs_are_by_event() -> None:
         for name, size in (("worker-1", 80), ("worker-2", 90))
     ]
     cost = Cost(redis_commands=3000, mongodb_operations={"insert": 1500, "query": 500})
-    runs = [run(100, n).model_copy(update={"usage": usage, "cost": cost}) for n in range(5)]
+    runs = [timed(100, n).model_copy(update={"usage": usage, "cost": cost}) for n in range(5)]
     found = {one.figure: one.a for one in compare(runs, runs).figures}
     assert found["CPU an event, us"] == pytest.approx(200)
     assert found["largest process, MiB"] == 90
@@ -201,7 +171,9 @@ def test_costs_are_by_event() -> None:
 
 def test_what_else_was_measured_is_compared_by_its_name() -> None:
     """And how long that took is no throughput."""
-    runs = [run(100, n).model_copy(update={"figures": {"replayed_per_s": 10.0}}) for n in range(5)]
+    runs = [
+        timed(100, n).model_copy(update={"figures": {"replayed_per_s": 10.0}}) for n in range(5)
+    ]
     more = [one.model_copy(update={"figures": {"replayed_per_s": 30.0}}) for one in runs]
     (found,) = compare(more, runs).figures[-1:]
     assert (found.figure, found.words) == ("replayed_per_s", "A is 3.00 times B (3.00 to 3.00)")
@@ -210,12 +182,7 @@ def test_what_else_was_measured_is_compared_by_its_name() -> None:
 
 def test_results_are_compared_variant_by_variant() -> None:
     """Those that only one result has have nothing to be compared with."""
-    ours = Result(
-        name="a",
-        began_at=NOW,
-        environment=HERE,
-        runs=[run(100 * n, r, workers=n) for n in (1, 2) for r in range(5)],
-    )
+    ours = result(*(timed(100 * n, r, workers=n) for n in (1, 2) for r in range(5)))
     theirs = ours.model_copy(update={"runs": [r for r in ours.runs if r.workers == 2]})
     (found,) = compare_results(ours, theirs)
     assert found.name == "throughput pipeline workers=2"
@@ -226,18 +193,21 @@ def test_environments_that_differ_are_warned_of() -> None:
     """In whatever figures depend on."""
     changes = {
         "cpu": "another",
-        "cores": 4,
-        "memory_gib": 16.0,
+        "cores": 8,
+        "memory_gib": 32.0,
         "system": "Linux 7",
         "write_concern": "1",
         "redis_durability": "none",
-        "versions": {"python": "3.12.0", "mongod": "6.0.5"},
+        "versions": environment().versions | {"python": "3.12.0"},
     }
     for name, value in changes.items():
-        assert len(environment_warnings(HERE, HERE.model_copy(update={name: value}))) == 1, name
-    busy = HERE.model_copy(update={"load_before": 7.5})
-    assert environment_warnings(HERE, busy) == [
-        "the machine was busy before: a load of 7.5 on 2 cores"
+        assert (
+            len(environment_warnings(environment(), environment().model_copy(update={name: value})))
+            == 1
+        ), name
+    busy = environment().model_copy(update={"load_before": 7.5})
+    assert environment_warnings(environment(), busy) == [
+        "the machine was busy before: a load of 7.5 on 4 cores"
     ]
 
 

@@ -1,7 +1,6 @@
 """How likely things go wrong, against throwing dice."""
 
 import random
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ from benchmarks.prediction.reliability import (
     miss_probability,
     rescues,
 )
-from benchmarks.results import Load, Reliability, Run
+from benchmarks.results import Reliability
+from tests.made_up_results import run
 
 
 def test_a_deadline_is_missed_as_often_as_slow_runs_come() -> None:
@@ -100,17 +100,7 @@ def test_failures_are_read_off_runs_that_counted_them() -> None:
     """Errors of first attempts and of retries; runs of subjects that can't tell are left out."""
     counts = [(3, 2), (None, None), (5, None)]
     runs = [
-        Run(
-            scenario="x",
-            load=Load.BULK,
-            workers=1,
-            seed=1,
-            began_at=datetime(2026, 1, 1, tzinfo=UTC),
-            seconds=1,
-            events=100,
-            sent=100,
-            reliability=Reliability(errors=errors, retries=retries),
-        )
+        run(sent=100, reliability=Reliability(errors=errors, retries=retries))
         for errors, retries in counts
     ]
     assert failures_of(runs) == FailureRate(failed=8, tried=202)
