@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from benchmarks.bench import Bench
+from benchmarks.failing import declaring
 from benchmarks.feeding import Fed, feed, wait_until_idle
 from benchmarks.judging import judge
 from benchmarks.measuring import Commits, Meter, Sampler, began_by_ledger, latency_of
@@ -47,7 +48,10 @@ def measure(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
         StalledError: the workers do nothing any more.
         PlaceTakenError: others use these servers.
     """
-    with bench.fresh(workers=spec.workers, **spec.settings) as app:
+    with (
+        declaring(spec.failing) as failing,
+        bench.fresh(workers=spec.workers, **spec.settings, **failing) as app,
+    ):
         if not spec.locks:
             policies = LockPolicies(app.store.database)
             policies.change(Scope(None, None), {"enabled": False}, app.clock.now())
@@ -172,8 +176,9 @@ def _killing(app: Application, every: float | None) -> Iterator[list[str]]:
 
 def _reliability(app: Application, spec: Spec, duplicates: int) -> Reliability:
     """What went wrong; where the run is to be judged, by comparing every table."""
-    trouble = app.store.records.ledger.in_trouble()
-    known = {"dead": trouble.get("dead", 0), "duplicates": duplicates}
+    known = _attempts(app) | {"duplicates": duplicates}
+    if spec.failing is not None:
+        known["doomed"] = sum(spec.failing.gives_up(event.key) for event in _all(spec))
     if not spec.judged:
         return Reliability(**known)
     lines = [event.model_dump_json().encode() for event in _all(spec)]
@@ -186,6 +191,18 @@ def _reliability(app: Application, spec: Spec, duplicates: int) -> Reliability:
         doubled=found.doubled.count + found.unexpected.count,
         wrong=verdict.wrong_documents,
     )
+
+
+def _attempts(app: Application) -> dict[str, int]:
+    """Attempts that failed, those after the first, and events that were given up."""
+    ledger = app.store.database["ledger"]
+    # A row says which attempt its last one was, where it was not the first.
+    again = {"$match": {"attempt": {"$gt": 1}}}
+    summed = {"$group": {"_id": None, "attempts": {"$sum": "$attempt"}, "rows": {"$sum": 1}}}
+    found = next(iter(ledger.aggregate([again, summed])), {"attempts": 0, "rows": 0})
+    retries = found["attempts"] - found["rows"]
+    dead = app.store.records.ledger.in_trouble().get("dead", 0)
+    return {"errors": retries + dead, "retries": retries, "dead": dead}
 
 
 def _all(spec: Spec) -> Iterable[Event]:

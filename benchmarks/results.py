@@ -92,6 +92,7 @@ class Reliability(_Kept):
         errors: attempts of a handler that failed.
         retries: attempts after the first.
         dead: events that were given up.
+        doomed: events that had to be given up, since no attempt at them can succeed.
         late: events that came after a later one of their document.
         duplicates: copies that were turned away.
         lost: events without their effect in the end.
@@ -102,6 +103,7 @@ class Reliability(_Kept):
     errors: NonNegativeInt | None = None
     retries: NonNegativeInt | None = None
     dead: NonNegativeInt | None = None
+    doomed: NonNegativeInt | None = None
     late: NonNegativeInt | None = None
     duplicates: NonNegativeInt | None = None
     lost: NonNegativeInt | None = None

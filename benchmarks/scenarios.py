@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from benchmarks import product
 from benchmarks.bench import Bench
-from benchmarks.criteria import SOUND, Criterion, at_least, figure, p99_below
+from benchmarks.criteria import GIVEN_UP, SOUND, Criterion, at_least, figure, p99_below
 from benchmarks.drift import beside, verify
+from benchmarks.failing import Failing
 from benchmarks.guarantees import rescue
 from benchmarks.peers import measure as peers
 from benchmarks.peers.subjects import SUBJECTS, missing
@@ -37,6 +38,8 @@ AT_A_MILLION: Final = 0.85
 """The rate with a million events stored to that with none."""
 WITH_LEASES: Final = 0.9
 """The rate with leases on ids to that without."""
+NEVER: Final = 0.001
+"""The share of events that never succeed, where handlers fail."""
 RESCUED_SECONDS: Final = 30
 REPLAYED_PER_SECOND: Final = 100_000
 WORKERS: Final = 2
@@ -245,6 +248,19 @@ SCENARIOS: Final = (
             lambda n, e: Spec(workload=_bulk(e), kill_every=float(n) or None, judged=True),
         ),
         criteria=(SOUND,),
+    ),
+    Scenario(
+        "failures",
+        "What do handlers cost that fail, and is exactly that given up which can't succeed?",
+        _of(
+            "failure_rate",
+            (0.0, 0.02, 0.1, 0.3),
+            lambda n, e: Spec(
+                workload=_bulk(e), failing=Failing(rate=n, permanent=NEVER), judged=True
+            ),
+        ),
+        events=20_000,
+        criteria=(GIVEN_UP,),
     ),
     Scenario(
         "soak",

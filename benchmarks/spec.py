@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from benchmarks.failing import Failing
 from benchmarks.results import PIPELINE, Load, Value
 from benchmarks.workload import Workload
 
@@ -23,6 +24,7 @@ class Spec(BaseModel):
         locks: whether ids are leased.
         stored: events that are there before the first one is measured.
         kill_every: seconds between two `kill -9` of a worker; None kills none.
+        failing: how often handlers fail, and of which events; None lets none fail.
         judged: whether every table is compared with a sequential run afterwards.
     """
 
@@ -37,6 +39,7 @@ class Spec(BaseModel):
     locks: bool = True
     stored: int = Field(default=0, ge=0)
     kill_every: float | None = Field(default=None, gt=0)
+    failing: Failing | None = None
     judged: bool = False
 
     @model_validator(mode="after")

@@ -97,7 +97,7 @@ def figures_of(run: Run) -> Iterator[tuple[str, float]]:
         operations = sum(run.cost.mongodb_operations.values())
         yield "MongoDB operations an event", round(operations / run.sent, 2)
     yield from run.figures.items()
-    for kind in ("lost", "doubled", "wrong", "dead"):
+    for kind in ("lost", "doubled", "wrong", "dead", "errors", "retries"):
         count = getattr(run.reliability, kind)
         if count:
             yield kind, count

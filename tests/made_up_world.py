@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.prediction.queueing import Arrivals, Service, arrivals, simulate
-from benchmarks.results import Latency, Percentiles, Run
+from benchmarks.results import Latency, Percentiles, Reliability, Run
 from tests.made_up_results import at_rate, run
 
 CONTENTION, COHERENCE, ONE = 0.15, 0.01, 3000.0
@@ -33,6 +33,33 @@ def bulk(workers: int, repeat: int, *, hot_share: float = 0.0, **variant: Any) -
         variant={"workers": workers, **variant},
         repeat=repeat,
         workers=workers,
+    )
+
+
+def failing(rate: float, repeat: int, events: int = 20_000) -> Run:
+    """A run of two workers whose attempts fail; five are made, and each costs as much as the first.
+
+    Work without failures goes a tenth faster than the world's other work. Waiting for the last
+    attempts takes no time here.
+    """
+    rng = np.random.default_rng([repeat, int(1000 * rate)])
+    left, retries, errors = events, 0, 0
+    for number in range(5):
+        failed = int(rng.binomial(left, rate))
+        errors += failed
+        retries += failed if number < 4 else 0
+        left = failed
+    like = bulk(2, repeat)
+    seconds = like.seconds / like.sent * (events + retries) / 1.1
+    return like.model_copy(
+        update={
+            "scenario": "failures",
+            "variant": {"failure_rate": rate},
+            "seconds": seconds,
+            "events": events,
+            "sent": events,
+            "reliability": Reliability(errors=errors, retries=retries, dead=left),
+        }
     )
 
 

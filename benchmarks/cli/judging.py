@@ -107,9 +107,9 @@ def predict(  # noqa: PLR0913 - each is an option of the command line
     """Predict throughput, latency, and how long a backlog takes, from what was measured.
 
     Fits a law of scaling and a queue to runs of the scenarios throughput, workers, rates and
-    hot-id. How far such a prediction is off is told with it: the model is fitted a second time,
-    to a part of the variants, and held against the others. With --check these are told one by
-    one; it ends with 1 where an error is beyond its bar.
+    hot-id; those of failures are held against it. How far such a prediction is off is told with
+    it: the model is fitted a second time, to a part of the variants, and held against the others.
+    With --check these are told one by one; it ends with 1 where an error is beyond its bar.
 
     Example: pipeline bench predict results.json --workers 6 --rate 400
     """

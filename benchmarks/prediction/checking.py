@@ -16,9 +16,11 @@ from benchmarks.prediction.conditions import (
     middle,
 )
 from benchmarks.prediction.model import Model
+from benchmarks.prediction.retrying import attempts_an_event
 from benchmarks.results import Load, Run
 
-BARS: Final = {"events a second": 15.0, "p50, ms": 30.0, "p99, ms": 30.0}
+ATTEMPTS: Final = "attempts an event"
+BARS: Final = {"events a second": 15.0, "p50, ms": 30.0, "p99, ms": 30.0, ATTEMPTS: 5.0}
 """How far off a prediction may be, in percent."""
 EVERY: Final = 3
 
@@ -112,7 +114,8 @@ def hold_out(runs: Sequence[Run], *, beyond: bool = False) -> tuple[list[Run], l
 
     Whole variants are held out: the repeats of one are alike, so a model that has seen one of them
     has seen all. Of those that lie between others, in the order of workers and rates, every third
-    is held out, so that nothing is predicted beyond what was measured.
+    is held out, so that nothing is predicted beyond what was measured. Those with failures are all
+    held out, since nothing is fitted to them.
 
     Args:
         runs: all.
@@ -122,8 +125,9 @@ def hold_out(runs: Sequence[Run], *, beyond: bool = False) -> tuple[list[Run], l
     groups = by_conditions(runs)
     series: dict[tuple[str, Load], list[Conditions]] = {}
     for one in groups:
-        series.setdefault((one.work, one.load), []).append(one)
-    out = {
+        if not one.failure_rate:
+            series.setdefault((one.work, one.load), []).append(one)
+    out = {one for one in groups if one.failure_rate} | {
         one
         for variants in series.values()
         for one in (variants[1:][-1:] if beyond else _between(variants))
@@ -199,6 +203,12 @@ def _checked(model: Model, one: Conditions, runs: Sequence[Run]) -> list[Check]:
         p50, p99 = middle(x.p50 for x in timed), middle(x.p99 for x in timed)
         found.append(_check(one, "p50, ms", predicted.p50_ms, p50, len(timed)))
         found.append(_check(one, "p99, ms", predicted.p99_ms, p99, len(timed)))
+    counted = [run for run in runs if run.reliability.retries is not None and run.events]
+    if one.failure_rate and counted:
+        events = round(middle(run.events for run in counted))
+        expected = attempts_an_event(one.failure_rate, one.attempts, events)
+        made = middle(1 + (run.reliability.retries or 0) / run.events for run in counted)
+        found.append(_check(one, ATTEMPTS, expected, made, len(counted)))
     return found
 
 

@@ -23,7 +23,8 @@ UNDERSTOOD: Final = frozenset(
 MAIN: Final = "main"
 SAME_WORK: Final = frozenset({"throughput", "workers", "rates", "soak"})
 """Scenarios that send the same events to the same handlers; of others nothing is known."""
-WITH_HOT_ID: Final = "hot-id"
+BESIDES: Final = frozenset({"hot-id", "failures"})
+"""Scenarios of other work, with a hot id or with failures, and without."""
 KEPT_UP: Final = 0.9
 LEFT_OVER: Final = 0.1
 
@@ -136,13 +137,13 @@ def one_kind_of_work(runs: Sequence[Run]) -> None:
 def besides_of(conditions: Iterable[Conditions]) -> set[str]:
     """Work that is about a hot id or failures, and has to be seen in relation to the main work."""
     found = set(conditions)
-    works = {one.work for one in found if not one.plain} - {MAIN}
+    works = {one.work for one in found if not one.plain or one.work in BESIDES} - {MAIN}
     return works if any(one.work not in works and one.load is Load.BULK for one in found) else set()
 
 
 def to_fit(runs: Iterable[Run], subject: str = PIPELINE) -> list[Run]:
     """Of all the runs of a result, those that a model can be fitted to."""
-    fitting = SAME_WORK | {WITH_HOT_ID}
+    fitting = SAME_WORK | BESIDES
     return [run for run in runs if run.subject == subject and run.scenario in fitting]
 
 

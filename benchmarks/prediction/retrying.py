@@ -7,15 +7,18 @@ is a truncated geometric variable (Feller, "An Introduction to Probability Theor
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 
-from benchmarks.estimate import Floats
+from benchmarks.estimate import Estimate, Floats
 from pipeline.backoff import Backoff
 
 DEFAULT: Final = Backoff()
 TAILS: Final = 40
+NORMAL: Final = 1.96
+"""So many standard deviations to either side hold 95 of 100."""
 
 
 def inflation(failure_rate: float, attempts: int) -> float:
@@ -26,6 +29,21 @@ def inflation(failure_rate: float, attempts: int) -> float:
     """
     _check(failure_rate, attempts)
     return float(sum(failure_rate**failed for failed in range(attempts)))
+
+
+def attempts_an_event(failure_rate: float, attempts: int, events: int) -> Estimate:
+    """How many attempts an event takes on average of so many events, with its interval.
+
+    Raises:
+        ValueError: as of `inflation`, or there are no events.
+    """
+    if events < 1:
+        raise ValueError(f"an average takes at least one event, not {events}")
+    value = inflation(failure_rate, attempts)
+    # More than j attempts are made with probability p^j, so squares are on average:
+    squares = sum((2 * failed + 1) * failure_rate**failed for failed in range(attempts))
+    half = NORMAL * math.sqrt(max(0.0, squares - value**2) / events)
+    return Estimate(value=value, low=value - half, high=value + half)
 
 
 def dead_share(failure_rate: float, attempts: int) -> float:

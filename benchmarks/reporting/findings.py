@@ -111,8 +111,11 @@ def troubles(scenario: Scenario) -> Iterator[Sentence]:
             wrong.append(f"{over(spoilt, 'document')} wrong")
         if wrong:
             yield Sentence(Tone.BAD, f"{who} has {listed(wrong)} in {runs}.")
-        if dead := counted(group, "dead"):
-            yield Sentence(Tone.CAUTION, f"{who} gave {over(dead, 'event')} up in {runs}.")
+        dead, doomed = counted(group, "dead"), counted(group, "doomed") or 0
+        if dead:
+            meant = f", and {doomed:,} could not succeed" if doomed else ""
+            tone = Tone.PLAIN if dead == doomed else Tone.CAUTION
+            yield Sentence(tone, f"{who} gave {over(dead, 'event')} up in {runs}{meant}.")
 
 
 def counted(group: Group, name: str) -> int | None:

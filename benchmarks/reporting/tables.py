@@ -40,7 +40,9 @@ from benchmarks.results import Environment, Load, Usage
 
 ROWS: Final = 200
 LOUD: Final = frozenset({"lost", "doubled", "wrong"})
-WENT_WRONG: Final = ("lost", "doubled", "wrong", "dead", "errors", "retries", "late", "duplicates")
+WENT_WRONG: Final = (
+    "lost", "doubled", "wrong", "dead", "doomed", "errors", "retries", "late", "duplicates",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,14 @@ def test_one_event_lost_doubled_or_spoilt_is_no_pass(kind: str) -> None:
     assert not nothing_lost(run(reliability=Reliability(**{kind: 1})))
 
 
+def test_what_cannot_succeed_is_to_be_given_up_and_nothing_else() -> None:
+    """One fewer is as wrong as one more."""
+    for dead, sound in ((4, False), (5, True), (6, False)):
+        given_up = run(scenario="failures", reliability=Reliability(dead=dead, doomed=5))
+        (found,) = judged(BY_NAME["failures"].criteria, [given_up])
+        assert found.passed is sound
+
+
 def test_only_the_variant_that_missed_a_criterion_is_said_to_have() -> None:
     """Others have met theirs, or were asked for nothing."""
     seconds = {1: 2.0, 2: 1.5, 4: 1.0}

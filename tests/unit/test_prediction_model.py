@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from benchmarks.prediction.checking import accuracy, check, hold_out
 from benchmarks.prediction.conditions import UnfitRunsError, conditions_of, kept_up, to_fit
 from benchmarks.prediction.model import Model, fit
-from benchmarks.results import Load, Run
-from tests.made_up_world import HOT, ONE, TRUTH, bulk, opened
+from benchmarks.results import Load, Reliability, Run
+from tests.made_up_world import HOT, ONE, TRUTH, bulk, failing, opened
 
 COUNTS = (1, 2, 3, 4, 6, 8)
 RATES = (25, 50, 100, 200, 400)
@@ -184,6 +184,31 @@ def test_a_hot_id_bounds_throughput_at_its_rate_by_its_share() -> None:
     many = model.predict(workers=64, hot_share=0.9, events=100_000, deadline=10)
     assert many.capacity.value == pytest.approx(HOT / 0.9, rel=0.1)
     assert many.workers_needed is None
+
+
+def test_runs_with_failures_are_held_against_a_model_that_has_seen_none(
+    runs: list[Run],
+) -> None:
+    """Their work without failures tells its pace; how often they try again is predicted too."""
+    rates = (0.0, 0.02, 0.1, 0.3)
+    measured = [failing(rate, repeat) for rate in rates for repeat in range(1, 6)]
+    fitted, held = hold_out(to_fit([*runs, *measured]))
+    assert {run.variant["failure_rate"] for run in held if run.scenario == "failures"} == {
+        0.02, 0.1, 0.3,
+    }  # fmt: skip
+    model = fit(fitted)
+    assert model.paces == {"failures": pytest.approx(1.1, rel=0.08)}
+    found = check(model, [run for run in held if run.scenario == "failures"])
+    attempts = [one for one in found if one.figure == "attempts an event"]
+    assert [(one.runs, one.within_bar, one.within_interval) for one in attempts] == [
+        (5, True, True)
+    ] * 3
+    assert attempts[2].predicted.value == pytest.approx(1 + 0.3 + 0.09 + 0.027 + 0.0081)
+    assert sum(one.figure == "events a second" for one in found) == 3
+    never = {"reliability": Reliability(errors=0, retries=0)}
+    often = [run for run in held if run.variant.get("failure_rate") == 0.3]
+    wrong = check(model, [run.model_copy(update=never) for run in often])
+    assert [one.within_bar for one in wrong if one.figure == "attempts an event"] == [False]
 
 
 def test_a_hot_id_in_other_work_is_seen_in_relation_to_it(runs: list[Run]) -> None:

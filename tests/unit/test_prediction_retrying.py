@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.prediction.retrying import dead_share, delayed, inflation, tails_of_work
+from benchmarks.prediction.retrying import (
+    attempts_an_event,
+    dead_share,
+    delayed,
+    inflation,
+    tails_of_work,
+)
 from pipeline.backoff import Backoff
 
 
@@ -107,3 +113,16 @@ def test_what_is_no_probability_is_refused(failure_rate: float, attempts: int) -
     """Nor are no attempts taken."""
     with pytest.raises(ValueError, match="a failure rate is from 0 to 1"):
         inflation(failure_rate, attempts)
+
+
+@pytest.mark.parametrize(("rate", "attempts"), [(0.0, 5), (0.1, 5), (0.3, 3), (0.9, 4)])
+def test_so_many_attempts_are_made_of_so_many_events(rate: float, attempts: int) -> None:
+    """Against throwing dice: the mean, and how often a mean lies within its interval."""
+    rng = np.random.default_rng(3)
+    thrown = np.minimum(rng.geometric(1 - rate, size=(1_000, 400)), attempts)
+    found = attempts_an_event(rate, attempts, 400)
+    assert found.value == pytest.approx(float(thrown.mean()), rel=0.01)
+    inside = np.mean([found.holds(float(mean)) for mean in thrown.mean(axis=1)])
+    assert 0.92 <= inside <= 1.0
+    with pytest.raises(ValueError, match="at least one event"):
+        attempts_an_event(rate, attempts, 0)

@@ -173,6 +173,17 @@ def test_each_kind_of_loss_is_told(kind: str) -> None:
     assert not any("No event was lost" in text for _, text in sentences)
 
 
+def test_events_that_could_not_succeed_are_given_up_as_they_should_be() -> None:
+    """One more than that is something to look at."""
+    for dead, tone in ((3, Tone.PLAIN), (4, Tone.CAUTION)):
+        sentences = told(result(run(reliability=Reliability(dead=dead, doomed=3))))
+        found = the_one(sentences, "up in 1 run")
+        assert found == (
+            tone,
+            f"main: pipeline gave {dead} events up in 1 run, and 3 could not succeed.",
+        )
+
+
 def test_where_nothing_is_asked_nothing_is_met_or_missed() -> None:
     """None is neither."""
     assert not any("asks for" in text for _, text in told(result(run())))
