@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.results import Run
 from benchmarks.scenarios import Labels, Scenario
 from benchmarks.spec import Spec
+from benchmarks.workload import FLIGHTS
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,37 @@ class Step:
         return f"{self.scenario.name} {self.repeat}{f': {of}' if of else ''}"
 
 
-def steps(scenarios: Sequence[Scenario], *, repeat: int, events: int | None) -> list[Step]:
+def steps(
+    scenarios: Sequence[Scenario], *, repeat: int, events: int | None, data: Path | None = None
+) -> list[Step]:
     """The runs of these scenarios, in the order in which they are made.
 
     Args:
         scenarios: one after the other.
         repeat: rounds of each; every other one goes backwards.
         events: of each run; as the scenario says unless given.
+        data: a file of events to send instead of flights; the runs say so.
     """
     return [
-        Step(scenario, labels, spec, number)
+        Step(scenario, *_sending(data, scenario, labels, spec), number)
         for scenario in scenarios
         for number in range(1, repeat + 1)
         for labels, spec in _in_turn(scenario.variants(events or scenario.events), number)
     ]
+
+
+def takes(scenario: Scenario, spec: Spec) -> bool:
+    """Whether a run can be made with other events: those that are made up say what they are for."""
+    return not scenario.own_events and spec.workload.source == FLIGHTS
+
+
+def _sending(
+    data: Path | None, scenario: Scenario, labels: Labels, spec: Spec
+) -> tuple[Labels, Spec]:
+    if data is None or not takes(scenario, spec):
+        return labels, spec
+    workload = spec.workload.model_copy(update={"source": str(data)})
+    return labels | {"data": data.name}, spec.model_copy(update={"workload": workload})
 
 
 def _in_turn(variants: Sequence[tuple[Labels, Spec]], number: int) -> Sequence[tuple[Labels, Spec]]:

@@ -56,6 +56,7 @@ class Scenario:
         variants: the runs, of which all are made once before any is made again.
         events: of a run, unless told otherwise.
         criteria: what counts as a pass.
+        own_events: it is about events that its handlers know, and takes no others.
         measure: makes a run; returns the fields of a `Run` but for those that say of which
             scenario it is.
     """
@@ -65,6 +66,7 @@ class Scenario:
     variants: Variants
     events: int = 40_000
     criteria: Sequence[Criterion] = field(default_factory=tuple)
+    own_events: bool = False
     measure: Measure = product.measure
 
 
@@ -261,6 +263,7 @@ SCENARIOS: Final = (
         ),
         events=20_000,
         criteria=(GIVEN_UP,),
+        own_events=True,
     ),
     Scenario(
         "soak",
@@ -279,6 +282,7 @@ SCENARIOS: Final = (
         "How many times as fast as other queues, and how near to the limit, on the same work?",
         _of_peers,
         events=20_000,
+        own_events=True,
         measure=peers.measure,
     ),
     Scenario(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import zlib
 from bisect import bisect
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks import flights
 from pipeline import Event
@@ -29,6 +30,10 @@ LEADS: Final = 50
 CHANNELS: Final = ("web", "phone", "partner")
 HOT: Final = "hot"
 """The entity that `hot_share` of all events go to."""
+
+
+class UnfitFileError(Exception):
+    """A file that is no file of events; the message says where and why."""
 
 
 class Workload(BaseModel):
@@ -87,8 +92,7 @@ def in_order(workload: Workload) -> Iterator[Event]:
 
     Raises:
         FlightsMissingError: the package of the flights is not installed.
-        OSError: the file can't be read.
-        pydantic.ValidationError: a line of it is no event.
+        UnfitFileError: the file can't be read, or a line of it is no event.
     """
     if workload.source == FLIGHTS:
         path = flights.data_file()
@@ -102,8 +106,21 @@ def in_order(workload: Workload) -> Iterator[Event]:
 
 def _from_file(path: Path) -> Iterator[Event]:
     opening = gzip.open if path.suffix == ".gz" else open
-    with opening(path, "rb") as lines:
-        yield from map(Event.model_validate_json, lines)
+    try:
+        with opening(path, "rb") as lines:
+            yield from (_event(path, number, line) for number, line in enumerate(lines, start=1))
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnfitFileError(f"{path} can't be read: {error}") from None
+
+
+def _event(path: Path, number: int, line: bytes) -> Event:
+    try:
+        return Event.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = f"{where}: {first['msg']}" if where else first["msg"]
+        raise UnfitFileError(f"{path}: line {number} is no event: {said}") from None
 
 
 def _synthetic(workload: Workload) -> Iterator[Event]:

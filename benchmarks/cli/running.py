@@ -21,8 +21,9 @@ from benchmarks.feeding import StalledError
 from benchmarks.flights import FlightsMissingError
 from benchmarks.places import PlaceTakenError, claim_folder
 from benchmarks.results import Result, Run
-from benchmarks.runner import Step, make, steps
+from benchmarks.runner import Step, make, steps, takes
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.workload import UnfitFileError, Workload, in_order
 from workers import logs
 from workers.bootstrap import process_name, servers
 from workers.cli.context import (
@@ -78,6 +79,14 @@ def run(
         typer.Option(help="Events of a run; as the scenario says unless given.", min=1),
     ] = None,
     repeat: Annotated[int, typer.Option(help="Rounds of each scenario.", min=1, max=100)] = 3,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Events to send instead of flights, as `pipeline export` writes them; for the "
+            "handlers of --handlers.",
+        ),
+    ] = None,
     target: Annotated[
         Path | None,
         typer.Option("--out", help="Where to write; bench-results/<time>.json unless given."),
@@ -87,17 +96,20 @@ def run(
     """Run scenarios with servers and workers of their own, and keep what was measured.
 
     All runs of a scenario are made once, then all of them again in the other order.
-    Ends with 1 where a criterion is not met.
+    Ends with 1 where a criterion is not met. Scenarios of events that are made up, and those that
+    are about certain handlers, take no --data.
 
     Example: pipeline bench run throughput rates --repeat 5
     """
     chosen = _named(names or [])
+    if data is not None:
+        _check(data, chosen)
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     logs.configure("warning", process=process_name("bench"))
     try:
         with explained():
-            result = _measured(chosen, events, repeat)
-    except (PlaceTakenError, FlightsMissingError) as error:
+            result = _measured(chosen, events, repeat, data)
+    except (PlaceTakenError, FlightsMissingError, UnfitFileError) as error:
         fail(str(error), Exit.USAGE)
     except StalledError as error:
         fail(str(error), Exit.FAILED)
@@ -126,13 +138,41 @@ def _interrupt() -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _measured(chosen: Sequence[Scenario], events: int | None, repeat: int) -> Result:
-    settings = settings_from(log_level="warning", handlers=[HANDLERS])
+def _check(data: Path, chosen: Sequence[Scenario]) -> None:
+    """End the command where the file holds no events, or nobody takes them; say who does not."""
+    try:
+        first = next(in_order(Workload(source=str(data), events=1)), None)
+    except UnfitFileError as error:
+        fail(str(error), Exit.USAGE)
+    if first is None:
+        fail(f"{data} holds no event", Exit.USAGE)
+    others = [
+        scenario.name
+        for scenario in chosen
+        if not any(takes(scenario, spec) for _, spec in scenario.variants(scenario.events))
+    ]
+    if len(others) == len(chosen):
+        fail(f"none of these scenarios takes other events: {', '.join(others)}", Exit.USAGE)
+    if others:
+        err.print(
+            f"[yellow]![/] with events of their own, whatever {cell(data)} holds: "
+            f"{', '.join(others)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _measured(
+    chosen: Sequence[Scenario], events: int | None, repeat: int, data: Path | None
+) -> Result:
+    # Whose events these are, theirs are the handlers.
+    handlers = [HANDLERS] if data is None else None
+    settings = settings_from(log_level="warning", handlers=handlers)
     folder = settings.data_dir / "bench"
     claim_folder(folder, wipe=True)
     settings = settings.model_copy(update={"data_dir": folder})
     began_at = datetime.now(UTC)
-    todo = steps(chosen, repeat=repeat, events=events)
+    todo = steps(chosen, repeat=repeat, events=events, data=data)
     with servers(settings) as where, _progress(len(todo)) as (told, done):
         found = environment(where)
         runs: list[Run] = []

@@ -1,11 +1,13 @@
 """`pipeline bench`, as a person uses it: small runs on servers of its own."""
 
+import gzip
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from benchmarks.workload import SYNTHETIC, Workload, in_order
 from tests.processes import ended, environment
 
 HERE = {"PIPELINE_MONGO_URL": "", "PIPELINE_REDIS_URL": ""}
@@ -53,6 +55,20 @@ def test_what_was_measured_is_kept_and_shown(folder: Path) -> None:
     assert f"{1500 / bulk['seconds']:,.1f}" in shown.stdout
 
 
+def test_events_of_a_file_are_measured_with_the_handlers_of_its_owner(tmp_path: Path) -> None:
+    """And what they are is told."""
+    events = in_order(Workload(source=SYNTHETIC, events=400))
+    path, kept = tmp_path / "traffic.ndjson.gz", tmp_path / "result.json"
+    path.write_bytes(gzip.compress("".join(f"{e.model_dump_json()}\n" for e in events).encode()))
+    done = bench(
+        tmp_path, "run", "throughput", "--data", str(path), "--repeat", "1", "--out", str(kept)
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(kept.read_text())["runs"]
+    assert (run["sent"], run["variant"]) == (400, {"data": "traffic.ndjson.gz"})
+    assert run["reliability"]["errors"] == 0
+
+
 def test_scenarios_are_listed_for_people_and_programs(tmp_path: Path) -> None:
     """Each with its question."""
     said = bench(tmp_path, "list")
@@ -66,6 +82,8 @@ def test_scenarios_are_listed_for_people_and_programs(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["run", "sped"], "there is no scenario 'sped'; there are throughput"),
+        (["run", "--data", "none.ndjson"], "none.ndjson can't be read"),
+        (["run", "--data", "pyproject.toml"], "line 1 is no event"),
         (["show", "none.json"], "none.json can't be read"),
         (["show", "pyproject.toml"], "pyproject.toml is no result of a benchmark"),
     ],

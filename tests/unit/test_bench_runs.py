@@ -1,5 +1,6 @@
 """Which runs are made in which order, what counts as a pass, and what is told of them."""
 
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -24,6 +25,23 @@ def test_all_variants_are_run_before_any_is_run_again_and_every_other_round_back
     found = [(step.repeat, step.labels["locks"]) for step in todo]
     assert found == [(1, True), (1, False), (2, False), (2, True), (3, True), (3, False)]
     assert {step.spec.workload.events for step in todo} == {500}
+
+
+def test_a_file_is_sent_instead_of_flights_and_the_runs_say_so() -> None:
+    """Events that are made up for a question are not replaced, nor those of certain handlers."""
+    chosen = [BY_NAME[name] for name in ("disorder", "hot-id", "peers", "failures")]
+    todo = steps(chosen, repeat=1, events=500, data=Path("there/traffic.ndjson.gz"))
+    sent = {
+        (step.scenario.name, step.spec.workload.source, step.labels.get("data")) for step in todo
+    }
+    assert sent == {
+        ("disorder", "there/traffic.ndjson.gz", "traffic.ndjson.gz"),
+        ("hot-id", "synthetic", None),
+        ("peers", "flights", None),
+        ("failures", "flights", None),
+    }
+    late = [step.spec.workload.late for step in todo if step.scenario.name == "disorder"]
+    assert late == [0.0, 0.05, 0.2, 0.5]
 
 
 def test_scenarios_have_names_of_their_own_and_runs_that_differ() -> None:

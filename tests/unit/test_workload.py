@@ -1,12 +1,12 @@
 """What a workload declares is what its events are."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from benchmarks.workload import HOT, SYNTHETIC, Workload, arriving, in_order
+from benchmarks.workload import HOT, SYNTHETIC, UnfitFileError, Workload, arriving, in_order
 from pipeline import Event
 
 
@@ -76,6 +76,30 @@ def test_a_file_of_events_is_sent_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson"
     path.write_text("\n".join(event.model_dump_json() for event in events))
     assert list(in_order(Workload(source=str(path), events=7))) == events[:7]
-    path.write_text("{}")
-    with pytest.raises(ValidationError):
+    packed = tmp_path / "events.ndjson.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert list(in_order(Workload(source=str(packed)))) == events
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.ndjson", b"{}", "line 1 is no event: event_id: Field required"),
+        ("a.ndjson", b"\n", "line 1 is no event"),
+        ("a.ndjson.gz", b"plain", "can't be read"),
+        ("a.ndjson.gz", gzip.compress(b"{}" * 99)[:12], "can't be read"),
+        ("a.ndjson", None, "can't be read"),
+    ],
+    ids=["no event", "empty line", "no gzip", "cut off", "absent"],
+)
+def test_a_file_of_something_else_is_refused_by_its_line(
+    tmp_path: Path, name: str, content: bytes | None, sentence: str
+) -> None:
+    """Whatever is wrong with it."""
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UnfitFileError) as refused:
         list(in_order(Workload(source=str(path))))
+    assert sentence in str(refused.value)
+    assert str(path) in str(refused.value)
