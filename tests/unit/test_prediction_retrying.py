@@ -123,6 +123,6 @@ def test_so_many_attempts_are_made_of_so_many_events(rate: float, attempts: int)
     found = attempts_an_event(rate, attempts, 400)
     assert found.value == pytest.approx(float(thrown.mean()), rel=0.01)
     inside = np.mean([found.holds(float(mean)) for mean in thrown.mean(axis=1)])
-    assert 0.92 <= inside <= 1.0
+    assert 0.92 <= inside <= 0.98 or (rate, inside) == (0.0, 1.0)
     with pytest.raises(ValueError, match="at least one event"):
         attempts_an_event(rate, attempts, 0)
