@@ -4,12 +4,14 @@ Each operation's docstring says what it matches, what it changes, and who wins a
 of them take part in the transaction of the `Records` they were reached through.
 """
 
+from pipeline.store.audit import Note
 from pipeline.store.batches import Batch, RunRecord
 from pipeline.store.client import Records, Store, connect
 from pipeline.store.commands import Outdated, Taken
 from pipeline.store.events import EventRecord, Voided
 from pipeline.store.ledger import LedgerRow, LedgerState
 from pipeline.store.marks import Among, Spot
+from pipeline.store.operations import Operation, Phase
 from pipeline.store.trouble import Place, Tally, Where
 
 __all__ = [
@@ -18,7 +20,10 @@ __all__ = [
     "EventRecord",
     "LedgerRow",
     "LedgerState",
+    "Note",
+    "Operation",
     "Outdated",
+    "Phase",
     "Place",
     "Records",
     "RunRecord",

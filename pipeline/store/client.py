@@ -29,13 +29,24 @@ from tenacity import (
 )
 
 from pipeline.errors import SettingError, Unavailable
-from pipeline.store import batches, events, ledger, policies, snapshots, verifications
+from pipeline.store import (
+    audit,
+    batches,
+    events,
+    ledger,
+    operations,
+    policies,
+    snapshots,
+    verifications,
+)
+from pipeline.store.audit import Audit
 from pipeline.store.batches import Batches
 from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
 from pipeline.store.marks import Marks
+from pipeline.store.operations import Operations
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
 from pipeline.store.verifications import Verifications
@@ -77,6 +88,8 @@ INDEXES: Final = {
     **batches.INDEXES,
     **policies.INDEXES,
     **verifications.INDEXES,
+    **audit.INDEXES,
+    **operations.INDEXES,
 }
 
 NO_INDEXES: Final[Mapping[str, Iterable[Sequence[str]]]] = MappingProxyType({})
@@ -157,6 +170,8 @@ class Records:
         self.trouble = Trouble(database, session)
         self.marks = Marks(database, session)
         self.verifications = Verifications(database, session)
+        self.audit = Audit(database, session)
+        self.operations = Operations(database, session)
 
     def table(self, name: str) -> MongoTable:
         """A domain's table."""
