@@ -1,6 +1,6 @@
 """rq-dashboard over the pipeline's Redis: what is literally in RQ's lists and registries.
 
-Served read-only apart from requeueing one job, on loopback, with the page of a job escaped:
+Served read-only apart from requeueing one job, within the console, with the page of a job escaped:
 rq-dashboard 0.9 writes what stands in a job into the page as it is.
 """
 
@@ -14,9 +14,12 @@ from flask import Flask, abort, request
 from jinja2 import BaseLoader, ChoiceLoader, FunctionLoader
 from redis import Redis
 from rq import Worker
+from rq.exceptions import NoSuchJobError
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 from rq_dashboard import web
+
+from dashboards.access.origin import same_origin
 
 PACKAGE: Final = Path(rq_dashboard.__file__).parent
 POLL_MILLISECONDS: Final = 5_000
@@ -24,7 +27,6 @@ POLL_MILLISECONDS: Final = 5_000
 # They change many jobs at once behind the ledger's back: the command line does that better.
 REFUSED: Final = frozenset({"delete_job_view", "requeue_all", "empty_queue", "compact_queue"})
 WRITES: Final = REFUSED | {"requeue_job_view"}
-FROM_THIS_PAGE: Final = frozenset({"same-origin", "none"})
 
 
 def create_app(redis_url: str) -> Flask:
@@ -43,6 +45,7 @@ def create_app(redis_url: str) -> Flask:
     )
     app.before_request(_gate)
     app.register_blueprint(web.blueprint, url_prefix="")
+    app.register_error_handler(NoSuchJobError, _unknown)
     web.setup_rq_connection(app)
     return app
 
@@ -71,6 +74,11 @@ def _escaped(name: str) -> str | None:
     return template.read_text(encoding="utf-8").replace("<%= d.", "<%- d.")
 
 
+def _unknown(_: NoSuchJobError) -> tuple[str, int]:
+    """Redis forgets jobs that are done; the package takes that for a fault of the server."""
+    return "Redis knows no such job any more", 404
+
+
 def _gate() -> None:
     """Refuse what would change state from another site, by GET, or in bulk."""
     view = (request.endpoint or "").rpartition(".")[2]
@@ -80,6 +88,5 @@ def _gate() -> None:
         abort(405)
     if view in REFUSED:
         abort(403)
-    site = request.headers.get("Sec-Fetch-Site")
-    if site not in FROM_THIS_PAGE:
+    if not same_origin({name.lower(): value for name, value in request.headers.items()}):
         abort(403)

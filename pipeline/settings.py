@@ -59,9 +59,19 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port on which the sweeper serves metrics for Prometheus; 0 serves none."""
     dashboard_host: str = "127.0.0.1"
-    """Address that rq-dashboard is served on; it has no login, so keep it to loopback."""
+    """Address that the console is served on; behind a proxy that speaks TLS, if not loopback."""
     dashboard_port: Annotated[int, Field(ge=0, le=65535)] = 9181
-    """Port of rq-dashboard on loopback; 0 leaves it out of `pipeline up`."""
+    """Port of the console; 0 leaves it out of `pipeline up`."""
+    console_users: Path | None = None
+    """File of the persons who may log in to the console; see `pipeline console user`."""
+    console_token: SecretStr | None = None
+    """What the owner logs in with; without users one is made and kept in the data folder."""
+    console_proxy_secret: SecretStr | None = None
+    """What a reverse proxy proves itself with, which then says who a visitor is."""
+    console_read_only: bool = False
+    """Whether the console refuses everything that changes something, whoever asks."""
+    console_badge: str = ""
+    """Shown on every page, such as PROD, so that nobody takes one environment for another."""
     log_level: str = "info"
     """Lowest level that is logged."""
 

@@ -5,7 +5,15 @@ then goes through the letters, those that died first before others, and never ta
 died after the plan was made.
 """
 
-from pipeline.operations.planning import CONFIRMED_FROM, MOST_RATE, Plan, Planner, where_of
+from pipeline.operations.planning import (
+    CONFIRMED_FROM,
+    MOST_RATE,
+    Plan,
+    Planner,
+    operation_json,
+    plan_json,
+    where_of,
+)
 from pipeline.operations.running import LOST_SECONDS, Runner, cut_off
 
 __all__ = [
@@ -16,5 +24,7 @@ __all__ = [
     "Planner",
     "Runner",
     "cut_off",
+    "operation_json",
+    "plan_json",
     "where_of",
 ]

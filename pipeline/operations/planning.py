@@ -115,7 +115,7 @@ def where_of(operation: Operation) -> Where:
     return Where(**operation.where)
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan) -> dict[str, Any]:
     """The plan for programs."""
     return {
         "operation": operation_json(plan.operation),

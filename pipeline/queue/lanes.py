@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -15,6 +16,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.results import get_key as results_key
+from rq.utils import utcparse
 
 from pipeline.declarations import Lane
 from pipeline.errors import SettingError, Unavailable
@@ -234,6 +236,25 @@ class JobQueue:
             for queue in self._lanes.values():
                 pipe.llen(queue.key)
             return dict(zip(self._lanes, pipe.execute(), strict=True))
+
+    def oldest(self, now: datetime) -> dict[str, float]:
+        """For how many seconds the job at the head of each lane has waited; empty lanes are absent.
+
+        Two round trips. A job that a worker takes meanwhile is absent too.
+        """
+        with self._connection.pipeline(transaction=False) as pipe:
+            for queue in self._lanes.values():
+                pipe.lindex(queue.key, 0)
+            heads = pipe.execute()
+            waiting = [(lane, text(h)) for lane, h in zip(self._lanes, heads, strict=True) if h]
+            for _, head in waiting:
+                pipe.hget(Job.key_for(head), "enqueued_at")
+            times = pipe.execute() if waiting else []
+        return {
+            lane: max(0.0, (now - utcparse(text(at))).total_seconds())
+            for (lane, _), at in zip(waiting, times, strict=True)
+            if at
+        }
 
     def started(self) -> list[Started]:
         """The executions that RQ shows as started."""

@@ -42,6 +42,10 @@ INDEXES: Final = {
 }
 
 
+LAST_CHARACTER: Final = "\U0010ffff"
+"""Sorts after every other."""
+
+
 class Entity(NamedTuple):
     """What events happen to, in the order in which a pass over all of them goes."""
 
@@ -226,6 +230,38 @@ class Events:
             if event_id_of(doc["_id"]) == event_id
         ]
         return found + sorted(self.known([event_id]))
+
+    def beginning_with(self, text: str, limit: int) -> list[str]:
+        """The first keys that begin with this text; a range of `_id`."""
+        ranged = {"_id": {"$gte": text, "$lt": f"{text}{LAST_CHARACTER}"}}
+        found = self._events.find(ranged, {"_id": 1}, session=self._session)
+        return [doc["_id"] for doc in found.sort("_id", ASCENDING).limit(limit)]
+
+    def entities_among(self, entities: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Which of these, by tenant and id, something has happened to; a look at the index each."""
+        ranges = [
+            {"slot": slot_of(tenant, id_), "tenant": tenant, "entity_id": id_}
+            for tenant, id_ in entities
+        ]
+        if not ranges:
+            return []
+        groups = self._events.aggregate(
+            [
+                {"$match": {"$or": ranges}},
+                {"$group": {"_id": {"tenant": "$tenant", "entity_id": "$entity_id"}}},
+            ],
+            session=self._session,
+        )
+        return sorted((row["_id"]["tenant"], row["_id"]["entity_id"]) for row in groups)
+
+    def newest(self, limit: int) -> dict[str, EventRecord]:
+        """Those stored last, the last one first; payloads as in `load`.
+
+        MongoDB keeps a collection in the order in which it was written, so this needs no
+        index; two that were written at once may stand in either order.
+        """
+        found = self._events.find(session=self._session).sort("$natural", -1).limit(limit)
+        return self._records(list(found))
 
     def last_of(self, keys: Collection[str]) -> datetime | None:
         """When the last of these events happened; None where none of them is known."""

@@ -53,7 +53,7 @@ def up(
         supervisor.add_workers(settings.workers, ceiling_mib=settings.worker_memory_mib)
         supervisor.add("sweeper", "sweeper")
         if settings.dashboard_port:
-            supervisor.add("rq-dashboard", module="dashboards")
+            supervisor.add("console", module="dashboards")
         try:
             with Lookout(lambda: snapshot(app), app.clock) as lookout:
                 _greet(settings)
@@ -71,7 +71,8 @@ def _greet(settings: Settings) -> None:
         f"Ctrl-C drains and ends."
     )
     if settings.dashboard_port:
-        out.print(f"rq-dashboard: [cyan]http://127.0.0.1:{settings.dashboard_port}[/]")
+        where = f"http://{settings.dashboard_host}:{settings.dashboard_port}/ops/"
+        out.print(f"console: [cyan]{where}[/]; who may log in is in the log [cyan]console[/]")
 
 
 def _watch(supervisor: Supervisor, lookout: Lookout[Snapshot], asked: Sequence[int]) -> None:

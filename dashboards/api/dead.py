@@ -1,0 +1,85 @@
+"""Dead letters: counted, listed, requeued and discarded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, Field
+
+from dashboards.console import TheConsole, TheVisit
+from dashboards.desk import MOST_LETTERS
+from pipeline.dead_letters import REASON_CHARACTERS, Place, Where, find, tally
+from pipeline.dead_letters import as_json as letter_json
+from pipeline.store import LedgerState
+
+router = APIRouter(prefix="/dead", tags=["dead letters"])
+
+
+class Letters(BaseModel):
+    """Dead letters by their ids, `<event key>|<handler>`."""
+
+    letters: Annotated[list[str], Field(min_length=1, max_length=MOST_LETTERS)]
+
+
+class Discard(Letters):
+    """Dead letters to be given up, and why."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS)]
+
+
+class Filter(BaseModel):
+    """Which dead letters are meant; all that is given must hold."""
+
+    tenant: str | None = None
+    handler: str | None = None
+    error: str | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    def where(self) -> Where:
+        """As the pipeline asks for it."""
+        return Where(**self.model_dump())
+
+
+class Page(Filter):
+    """A filter, and which of those that match are listed."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    after_time: datetime | None = None
+    after_id: str | None = None
+
+
+@router.get("/tally")
+def counts(console: TheConsole, only: Annotated[Filter, Query()]) -> list[dict[str, Any]]:
+    """How many there are, by handler and type of error."""
+    return [found._asdict() for found in tally(console.app.store, only.where())]
+
+
+@router.get("")
+def listed(console: TheConsole, page: Annotated[Page, Query()]) -> dict[str, Any]:
+    """Those that match, the newest first; the next page begins after `after`."""
+    where = Filter(**page.model_dump(include=set(Filter.model_fields))).where()
+    after = None
+    if page.after_time is not None and page.after_id is not None:
+        after = Place(LedgerState.DEAD, page.after_time, page.after_id)
+    found = find(console.app.store, where, limit=page.limit, after=after)
+    told = [{"id": letter.id, **letter_json(letter)} for letter in found.letters]
+    place = found.after
+    return {
+        "letters": told,
+        "after": {"after_time": place.write_at, "after_id": place.id} if place else None,
+    }
+
+
+@router.post("/requeue")
+def requeue(console: TheConsole, visit: TheVisit, asked: Letters) -> dict[str, int]:
+    """Put these back to work. Doing it twice is harmless."""
+    return console.desk.requeue(visit.who, asked.letters)._asdict()
+
+
+@router.post("/discard")
+def discard(console: TheConsole, visit: TheVisit, asked: Discard) -> dict[str, int]:
+    """Give these up for good. Doing it twice is harmless."""
+    return console.desk.discard(visit.who, asked.letters, asked.reason)._asdict()

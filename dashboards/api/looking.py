@@ -1,0 +1,62 @@
+"""Looking: status, search, events, notes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from dashboards.access import Role
+from dashboards.console import TheConsole, TheVisit
+from pipeline.lookup import lookup
+from pipeline.timeline import bars_json, timelines
+from pipeline.tracing import as_json as trace_json
+
+router = APIRouter(tags=["looking"])
+
+
+@router.get("/status")
+def status(console: TheConsole) -> dict[str, Any]:
+    """The pipeline as it stands, and how many seconds ago that was."""
+    seen = console.status.now()
+    oldest = console.app.queue.oldest(console.app.clock.now())
+    return {**asdict(seen.value), "oldest": oldest, "age": round(seen.age, 3)}
+
+
+@router.get("/search")
+def search(console: TheConsole, q: Annotated[str, Query(max_length=300)]) -> dict[str, Any]:
+    """What an id may mean: events, entities, documents, a job."""
+    return asdict(lookup(console.app.store, console.app.registry, q))
+
+
+@router.get("/events/{key:path}")
+def event(console: TheConsole, visit: TheVisit, key: str) -> list[dict[str, Any]]:
+    """Every handler an event goes through, what each did, when, and what persons did about it.
+
+    The payload is shown to operators.
+    """
+    told = []
+    for found in timelines(console.app.store, console.app.registry, key):
+        one = trace_json(found.trace)
+        if not visit.may(Role.OPERATOR):
+            del one["event"]["payload"]
+        notes = [note._asdict() for note in found.notes]
+        told.append({**one, "bars": bars_json(found), "notes": notes})
+    return told
+
+
+@router.get("/audit")
+def audit(
+    console: TheConsole,
+    actor: str | None = None,
+    action: str | None = None,
+    event: str | None = None,
+    before: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> list[dict[str, Any]]:
+    """What persons did, the newest first; `before` is the id at which the last page ended."""
+    notes = console.app.store.records.audit.newest(
+        limit=limit, before=before, actor=actor, action=action, event=event
+    )
+    return [note._asdict() for note in notes]

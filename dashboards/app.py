@@ -1,0 +1,112 @@
+"""The console as an ASGI application: pages, JSON interface, live stream, and rq-dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from a2wsgi import WSGIMiddleware
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from dashboards import api
+from dashboards.access import Access, Guard
+from dashboards.access.guard import RQ
+from dashboards.console import Console
+from dashboards.desk import Desk
+from dashboards.pages import OTHERS, PAGES
+from dashboards.rq_dashboard import create_app as create_rq_dashboard
+from dashboards.web.failing import Failing
+from dashboards.web.live import Pulse
+from dashboards.web.rendering import Renderer
+from dashboards.web.watching import Watch
+from pipeline.dead_letters import tally
+from pipeline.errors import Unavailable
+from workers.bootstrap import Application
+from workers.monitor import Snapshot, snapshot
+
+STATIC: Final = Path(__file__).parent / "static"
+LOOK_SECONDS: Final = 1.0
+
+
+def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
+    """The console of a pipeline, with the gate in front of it.
+
+    Args:
+        app: the pipeline; it is closed by who opened it.
+        redis_url: address of its Redis, for rq-dashboard; it is shown nowhere.
+        access: who may come in.
+    """
+    render = Renderer(app.settings.console_badge, [page.LINK for page in PAGES])
+    status = Watch(lambda: snapshot(app), good_for=LOOK_SECONDS)
+    console = Console(
+        app=app,
+        access=access,
+        desk=Desk(app),
+        render=render,
+        pulse=Pulse(lambda: pulse_of(status.now().value)),
+        status=status,
+        failures=Watch(lambda: tally(app.store), good_for=LOOK_SECONDS),
+    )
+    routes = FastAPI(
+        title="Pipeline console",
+        description="What the pages show and do, for programs. Send the owner's token as a "
+        "bearer, or come as the pages do.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # their scripts come from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan(console),
+    )
+    routes.state.console = console
+    failing = Failing(render)
+    failing.listen(routes)
+    for page in (*PAGES, *OTHERS):
+        routes.include_router(page.router, include_in_schema=False)
+    routes.include_router(api.router)
+    routes.add_api_route("/healthz", _alive, include_in_schema=False)
+    routes.add_api_route("/readyz", _ready(console), include_in_schema=False)
+    routes.mount("/static", StaticFiles(directory=STATIC))
+    routes.mount(RQ, WSGIMiddleware(create_rq_dashboard(redis_url)))  # type: ignore[arg-type]
+    return Guard(routes, access, failing.refuse, read_only=app.settings.console_read_only)
+
+
+def pulse_of(status: Snapshot) -> dict[str, Any]:
+    """What every open page is told: counts by state, lane and worker."""
+    told = asdict(status)
+    return {
+        "events": status.events,
+        "dead": status.trouble.get("dead", 0),
+        "retrying": status.trouble.get("retrying", 0),
+        "waiting": sum(told["lanes"].values()),
+        "backlog": sum(events for _, events in status.backlog.values()),
+        "workers": len(status.workers),
+        "busy": sum(map(bool, status.workers.values())),
+    }
+
+
+def _lifespan(console: Console) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        console.desk.close()
+
+    return lifespan
+
+
+def _alive() -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+def _ready(console: Console) -> Callable[[], Response]:
+    def ready() -> Response:
+        console.app.store.present()
+        if not console.app.redis.ping():
+            raise Unavailable("Redis does not answer")
+        return JSONResponse({"status": "ready"})
+
+    return ready

@@ -1,0 +1,20 @@
+"""The pages, in the order of the navigation. Another page is another module, and a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.pages import (
+    audit,
+    events,
+    failed,
+    home,
+    operations,
+    searching,
+    signing_in,
+)
+
+PAGES: Final = (home, events, failed, operations, audit)
+"""Those in the navigation; each has a `router` and a `LINK`."""
+OTHERS: Final = (searching, signing_in)
+"""Those that are reached otherwise."""

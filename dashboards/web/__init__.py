@@ -1,0 +1,1 @@
+"""What all pages are made with: templates, words, errors, and what is live."""

@@ -1,0 +1,89 @@
+"""The console of a small pipeline with dead letters, and visitors of it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from pymongo import MongoClient
+from pymongo.database import Database
+from redis import Redis
+
+from dashboards.access import Access, Role
+from dashboards.access.users import digest
+from dashboards.app import create_app
+from tests.facts import Document, fact
+from tests.integration import sample_handlers
+from tests.integration.letters import Letters, tickets
+from tests.integration.sample_handlers import broken
+from workers.bootstrap import Application
+
+SCRIPT = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+TOKEN = "the-owners-token"  # noqa: S105 - of a test
+PASSWORD = "correct horse"  # noqa: S105 - as above
+ORIGIN = "http://testserver"
+
+Visit = Callable[..., TestClient]
+
+
+@pytest.fixture
+def pipeline(
+    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
+) -> Letters:
+    """Bury seven events of acme, apply one, and bury one that is full of scripts."""
+    broken.clear()
+    pipeline = Letters(mongo, database.name, redis_server, max_attempts=1)
+    pipeline.bury(*tickets(7))
+    pipeline.submit(fact("good", entity_id="G", status="open", owner="ann"))
+    pipeline.bury(fact(SCRIPT, entity_id=SCRIPT, note=SCRIPT, owner=SCRIPT, status=SCRIPT))
+    broken.clear()
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep three users, one of each role; each is named as the role."""
+    path, kept = tmp_path_factory.mktemp("users") / "users.json", digest(PASSWORD)
+    path.write_text(json.dumps({r.word: {"role": r.word, "password": kept} for r in Role}))
+    return path
+
+
+@pytest.fixture
+def visit(
+    pipeline: Letters,
+    application_of: Callable[..., Application],
+    redis_url: str,
+    users: Path,
+    tmp_path: Path,
+) -> Iterator[Visit]:
+    """Give a function that visits the console: as the user of a role, or as nobody."""
+    opened: list[TestClient] = []
+
+    def come(role: str | None = "admin", **settings: Any) -> TestClient:
+        app = application_of(
+            sample_handlers,
+            console_users=users,
+            console_token=SecretStr(TOKEN),
+            console_proxy_secret=SecretStr("between us"),
+            data_dir=tmp_path,
+            **settings,
+        )
+        client = TestClient(
+            create_app(app, redis_url, Access(app.settings)),
+            base_url=ORIGIN,
+            headers={"origin": ORIGIN},
+            follow_redirects=False,
+            raise_server_exceptions=False,
+        )
+        opened.append(client.__enter__())
+        if role is not None:
+            said = client.post("/ops/login", data={"name": role, "password": PASSWORD})
+            assert said.status_code == 303
+        return client
+
+    yield come
+    for client in opened:
+        client.__exit__(None, None, None)
