@@ -49,7 +49,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         access=access,
         desk=Desk(app),
         render=render,
-        pulse=Pulse(lambda: pulse_of(status.now().value)),
+        pulse=Pulse(lambda: pulse_of(status.fresh())),
         status=status,
         failures=Watch(lambda: tally(app.store), good_for=LOOK_SECONDS),
     )

@@ -58,6 +58,20 @@ class Watch(Generic[T]):
         assert last is not None  # noqa: S101 - a look was made above
         return Seen(last[0], time.monotonic() - last[1])
 
+    def fresh(self) -> T:
+        """What a look finds that is still good; looks where there is none, and waits for it.
+
+        Raises:
+            Exception: what the look raises.
+        """
+        with self._looking:
+            last = self._last
+            if last is None or time.monotonic() - last[1] > max(self._good_for, SHARE * last[2]):
+                self._remember()
+                last = self._last
+        assert last is not None  # noqa: S101 - a look was made above
+        return last[0]
+
     def forget(self) -> None:
         """Look anew the next time: something was changed."""
         self._last = None

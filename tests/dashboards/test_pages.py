@@ -72,7 +72,7 @@ def test_nothing_that_is_stored_becomes_a_part_of_a_page(visit: Visit, pipeline:
         answer = client.get(path)
         assert answer.status_code in {200, 303}, (path, answer.text)
         tree = html5lib.parse(answer.text, namespaceHTMLElements=False)
-        assert not [one for one in tree.iter("img")], path
+        assert not list(tree.iter("img")), path
         sources = [one.get("src") for one in tree.iter("script")]
         assert all(source and source.startswith("/static/") for source in sources), path
         assert not [name for one in tree.iter() for name in one.attrib if name.startswith("on")]

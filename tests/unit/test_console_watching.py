@@ -31,6 +31,7 @@ def test_what_is_old_is_shown_while_a_new_look_is_made() -> None:
     looks, go_on = iter(range(10)), threading.Event()
 
     def look() -> int:
+        """Wait at the second look and later ones."""
         number = next(looks)
         if number:
             go_on.wait(10)
@@ -41,6 +42,17 @@ def test_what_is_old_is_shown_while_a_new_look_is_made() -> None:
     assert watch.now().value == 0
     go_on.set()
     wait_for(watch, 1)
+
+
+def test_who_needs_what_is_fresh_waits_for_it() -> None:
+    """And looks no more often than others."""
+    looks = iter(range(10))
+    never_good = Watch(lambda: next(looks), good_for=-1)
+    never_good.fresh()
+    time.sleep(0.001)  # longer than twenty looks at a list take
+    assert never_good.fresh() == 1
+    kept = Watch(lambda: next(looks), good_for=3600)
+    assert kept.fresh() == kept.fresh() == kept.now().value == 2
 
 
 def test_what_was_forgotten_is_looked_at_again() -> None:
@@ -57,6 +69,7 @@ def test_a_look_that_fails_is_raised_where_nothing_is_known_or_it_is_too_old() -
     looks = iter([1, OSError("away"), OSError("away")])
 
     def look() -> int:
+        """Fail but at the first look."""
         found = next(looks)
         if isinstance(found, OSError):
             raise found
@@ -73,10 +86,12 @@ def test_one_look_feeds_every_stream_and_a_slow_reader_gets_the_newest() -> None
     looks: list[int] = []
 
     def look() -> dict[str, int]:
+        """Count the looks."""
         looks.append(1)
         return {"seen": len(looks)}
 
     async def scene() -> None:
+        """Listen for a while."""
         pulse = Pulse(look, poll_seconds=0.01)
         streams = [pulse.stream() for _ in range(100)]
         for stream in streams:
@@ -102,9 +117,11 @@ def test_a_look_that_fails_is_told_to_every_reader() -> None:
     """And the stream goes on."""
 
     def look() -> dict[str, int]:
+        """Fail."""
         raise OSError("secret of the server")
 
     async def scene() -> None:
+        """Listen for a while."""
         pulse = Pulse(look, poll_seconds=0.01)
         stream = pulse.stream()
         await anext(stream)
