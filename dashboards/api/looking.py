@@ -10,6 +10,8 @@ from fastapi import APIRouter, Query
 from dashboards.access import Role
 from dashboards.console import TheConsole, TheVisit
 from pipeline.lookup import lookup
+from pipeline.story import as_json as story_json
+from pipeline.story import story
 from pipeline.timeline import bars_json, timelines
 from pipeline.tracing import as_json as trace_json
 
@@ -44,6 +46,15 @@ def event(console: TheConsole, visit: TheVisit, key: str) -> list[dict[str, Any]
         notes = [note._asdict() for note in found.notes]
         told.append({**one, "bars": bars_json(found), "notes": notes})
     return told
+
+
+@router.get("/entities/{tenant}/{entity_id:path}")
+def entity(
+    console: TheConsole, tenant: str, entity_id: str, before: str | None = None
+) -> dict[str, Any]:
+    """What happened to an entity, in the order of the events; `before` goes on after a page."""
+    found = story(console.app.store, console.app.registry, tenant, entity_id, before=before)
+    return story_json(found)
 
 
 @router.get("/audit")

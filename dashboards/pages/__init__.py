@@ -6,6 +6,7 @@ from typing import Final
 
 from dashboards.pages import (
     audit,
+    entities,
     events,
     failed,
     home,
@@ -16,5 +17,5 @@ from dashboards.pages import (
 
 PAGES: Final = (home, events, failed, operations, audit)
 """Those in the navigation; each has a `router` and a `LINK`."""
-OTHERS: Final = (searching, signing_in)
+OTHERS: Final = (entities, searching, signing_in)
 """Those that are reached otherwise."""

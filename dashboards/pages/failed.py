@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -14,9 +13,9 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from dashboards.console import TheConsole, TheVisit
+from dashboards.web.reading import moment_of
 from dashboards.web.rendering import Link
 from pipeline.dead_letters import Letter, Place, Where, find
-from pipeline.errors import PipelineError
 from pipeline.operations import MOST_RATE
 from pipeline.store import LedgerState
 
@@ -45,8 +44,8 @@ class Filter(BaseModel):
             self.tenant or None,
             self.handler or None,
             self.error or None,
-            _moment(self.since),
-            _moment(self.until),
+            moment_of(self.since),
+            moment_of(self.until),
         )
 
 
@@ -118,19 +117,11 @@ def shapes(letters: Sequence[Letter]) -> list[tuple[str, int, Letter]]:
     return [(shape, count, newest[shape]) for shape, count in counts.most_common(20)]
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        raise PipelineError(f"{text!r} is no time; write 2024-05-01T10:00:00Z") from None
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
-
-
 def _written(letter: Letter) -> str:
     return f"{letter.died_at.isoformat()} {letter.id}"
 
 
 def _place(text: str) -> Place | None:
     at, _, letter = text.partition(" ")
-    moment = _moment(at)
+    moment = moment_of(at)
     return Place(LedgerState.DEAD, moment, letter) if moment and letter else None

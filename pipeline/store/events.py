@@ -121,6 +121,12 @@ class Events:
         found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
         return self._records(list(found))
 
+    def first_of_entity(self, tenant: str, entity_id: str, *, limit: int) -> dict[str, EventRecord]:
+        """So many events of one entity at the most, by key and in no order; as `of_entity`."""
+        matching = {"slot": slot_of(tenant, entity_id), "tenant": tenant, "entity_id": entity_id}
+        found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
+        return self._records(list(found.limit(limit)))
+
     def voided_of(self, entities: Collection[tuple[str, str]]) -> list[Event]:
         """The events of these entities, by tenant and id, that were taken back."""
         voided = {"voided": {"$exists": True}}

@@ -35,6 +35,8 @@ PAGES: Final = [
     "/ops/events",
     "/ops/events/good",
     "/ops/events/e0",
+    "/ops/entities/acme/G",
+    "/ops/documents?table=tickets&key=acme:G&at=2025-01-01",
     "/ops/failed",
     "/ops/failed/group",
     "/ops/search?q=e",

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ HERE = Path(dashboards.__file__).parent
 LETTER = "e0@acme/desk|tickets.apply"
 EVENT = "/ops/events/e0%40acme%2Fdesk"
 GROUP = "/ops/failed/group?handler=tickets.apply&error=RuntimeError"
+ENTITY = "/ops/entities/acme/G"
+DOCUMENT = "/ops/documents?table=tickets&key=acme:G"
 FULL_OF_SCRIPTS = f"/ops/events/{quote(SCRIPT + '@acme/desk', safe='')}"
 
 
@@ -37,6 +40,12 @@ def every_page(pipeline: Letters) -> list[str]:
     found = [page.LINK.path for page in PAGES]
     found += ["/ops/search", f"/ops/search?q={quote(SCRIPT[:12])}", "/ops/search?q=acme:G"]
     found += [EVENT, FULL_OF_SCRIPTS, GROUP, "/ops/failed/group", "/ops/undo?event=good"]
+    found += [
+        ENTITY,
+        f"/ops/entities/acme/{quote(SCRIPT, safe='')}",
+        DOCUMENT,
+        f"{DOCUMENT}&at=2025-01-01",
+    ]
     found += [f"/ops/operations/{one.id}" for one in operations(pipeline)]
     return found + parts
 
@@ -306,6 +315,37 @@ def test_the_search_finds_by_any_id(visit: Visit, pipeline: Letters) -> None:
     assert prefix.headers["location"] == FULL_OF_SCRIPTS
     assert "Nothing is known by this id" in client.get("/ops/search?q=nowhere").text
     assert client.get("/ops/search").status_code == 200
+
+
+def test_an_entity_is_told_event_by_event(visit: Visit, pipeline: Letters) -> None:
+    """In their order, with the order in which they came, and what each changed."""
+    pipeline.clock.advance(timedelta(seconds=1))
+    pipeline.process(fact("older", -5, entity_id="G", status="draft"))
+    client = visit("viewer")
+    text = client.get(ENTITY).text
+    assert text.index("good@acme/desk") < text.index("older@acme/desk")
+    assert "overtaken" in text
+    assert "<del>draft</del> → <ins>open</ins>" in text
+    assert "pipeline replay --id acme:G" in text
+    assert client.get("/ops/entities/acme/none").status_code == 404
+    told = client.get("/api/v1/entities/acme/G").json()
+    assert [one["event"] for one in told["happenings"]] == ["good@acme/desk", "older@acme/desk"]
+
+
+def test_a_document_is_shown_as_it_is_and_as_it_was(visit: Visit, pipeline: Letters) -> None:
+    """Of a fold at any moment; of what is added up, as it is."""
+    pipeline.process(fact("closed", 5, entity_id="G", status="closed"))
+    client = visit("viewer")
+    assert "<td>closed</td>" in client.get(DOCUMENT).text
+    then = client.get(f"{DOCUMENT}&at=2024-05-01T12:01:00Z").text
+    assert "<td>open</td><td><ins>closed</ins></td>" in then
+    assert "It did not exist" in client.get(f"{DOCUMENT}&at=2020-01-01").text
+    derived = client.get("/ops/documents?table=tenant_totals&key=acme&at=2020-01-01").text
+    assert "is not kept" in derived
+    for wrong, status in (("key=none&table=tickets", 404), ("key=x&table=none", 404)):
+        assert client.get(f"/ops/documents?{wrong}").status_code == status
+    assert client.get(f"{DOCUMENT}&at=never").status_code == 422
+    assert client.get(f"{DOCUMENT}&at=0001-01-01T00:00:00%2B14:00").status_code in {200, 422}
 
 
 def test_programs_do_the_same(visit: Visit, pipeline: Letters) -> None:
