@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+
+import typer
+
 from dashboards.serving import serve
 from workers import logs
 from workers.bootstrap import process_name
-from workers.cli.context import explained, settings_from
+from workers.cli.context import Exit, explained, settings_from
 
 
-def main() -> None:
+def main() -> int:
     """Serve until told to end; the exit status tells what was wrong."""
-    settings = settings_from()
-    logs.configure(settings.log_level, process=process_name("console"))
-    with explained():
-        serve(settings)
+    try:
+        settings = settings_from()
+        logs.configure(settings.log_level, process=process_name("console"))
+        with explained():
+            serve(settings)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return Exit.OK
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

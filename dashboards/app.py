@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -27,11 +29,14 @@ from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
 from pipeline.dead_letters import tally
 from pipeline.errors import Unavailable
+from pipeline.lateness import costs, counts
 from workers.bootstrap import Application
 from workers.monitor import Snapshot, snapshot
 
 STATIC: Final = Path(__file__).parent / "static"
 LOOK_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 30.0
+"""Between looks while nobody asks."""
 
 
 def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
@@ -52,6 +57,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         pulse=Pulse(lambda: pulse_of(status.fresh())),
         status=status,
         failures=Watch(lambda: tally(app.store), good_for=LOOK_SECONDS),
+        disorder=Watch(lambda: (counts(app.store), costs(app.store)), good_for=LOOK_SECONDS),
     )
     routes = FastAPI(
         title="Pipeline console",
@@ -92,10 +98,21 @@ def pulse_of(status: Snapshot) -> dict[str, Any]:
 def _lifespan(console: Console) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(_look_now_and_then(console))
         yield
+        looking.cancel()
         console.desk.close()
 
     return lifespan
+
+
+async def _look_now_and_then(console: Console) -> None:
+    """So that the first visitor for a while need not wait for a long look."""
+    while True:
+        for watch in (console.status, console.failures, console.disorder):
+            with contextlib.suppress(Exception):  # told to whoever asks
+                await asyncio.to_thread(watch.fresh)
+        await asyncio.sleep(IDLE_SECONDS)
 
 
 def _alive() -> Response:

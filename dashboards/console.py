@@ -13,6 +13,7 @@ from dashboards.web.live import Pulse
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
 from pipeline.dead_letters import Tally
+from pipeline.lateness import Count, HoldCost
 from workers.bootstrap import Application
 from workers.monitor import Snapshot
 
@@ -29,6 +30,7 @@ class Console:
         pulse: the live stream.
         status: the pipeline as it stands, looked at for everybody at once.
         failures: dead letters by handler and error, likewise.
+        disorder: how many events came out of order, and what holding back has cost, likewise.
     """
 
     app: Application
@@ -38,6 +40,7 @@ class Console:
     pulse: Pulse
     status: Watch[Snapshot]
     failures: Watch[list[Tally]]
+    disorder: Watch[tuple[list[Count], list[HoldCost]]]
 
 
 def _console(request: Request) -> Console:

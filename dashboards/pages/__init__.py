@@ -6,16 +6,19 @@ from typing import Final
 
 from dashboards.pages import (
     audit,
+    drift,
     entities,
     events,
     failed,
     home,
+    late,
     operations,
+    queues,
     searching,
     signing_in,
 )
 
-PAGES: Final = (home, events, failed, operations, audit)
+PAGES: Final = (home, events, failed, queues, late, drift, operations, audit)
 """Those in the navigation; each has a `router` and a `LINK`."""
 OTHERS: Final = (entities, searching, signing_in)
 """Those that are reached otherwise."""

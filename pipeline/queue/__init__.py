@@ -2,7 +2,7 @@
 
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import ENTRY_POINT, Report, Shelved
-from pipeline.queue.lanes import JobQueue, connect
+from pipeline.queue.lanes import JobQueue, Started, connect
 from pipeline.queue.traffic import Traffic
 from pipeline.queue.worker import BatchWorker
 
@@ -13,6 +13,7 @@ __all__ = [
     "JobQueue",
     "Report",
     "Shelved",
+    "Started",
     "Traffic",
     "connect",
 ]

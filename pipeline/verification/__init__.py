@@ -10,7 +10,14 @@ from pipeline.verification.history import History
 from pipeline.verification.noting import HANDLER
 from pipeline.verification.passes import Verifier
 from pipeline.verification.repairing import Repairer
-from pipeline.verification.report import Report, Status, in_words, report_of, report_of_entity
+from pipeline.verification.report import (
+    Report,
+    Status,
+    in_words,
+    report_of,
+    report_of_entity,
+    reports,
+)
 from pipeline.verification.sampling import Drift, Sampler
 
 __all__ = [
@@ -29,5 +36,6 @@ __all__ = [
     "in_words",
     "report_of",
     "report_of_entity",
+    "reports",
     "verify_entity",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import NotFound
 from pipeline.replay import ABSENT, Kind
 from pipeline.store import Store
-from pipeline.store.verifications import ASKED_FOR
+from pipeline.store.verifications import ASKED_FOR, SAMPLE
 from pipeline.verification.entity import EntityReport
 from pipeline.verification.findings import Finding, Unknown, finding_of
 from pipeline.verification.noting import REPAIRED, UNREPAIRED, total_of
@@ -141,6 +141,19 @@ def report_of(store: Store, name: str, *, limit: int) -> Report:
         repaired=total[REPAIRED],
         unrepaired=total[UNREPAIRED],
         findings=[finding_of(doc) for doc in kept.findings(name, limit)],
+    )
+
+
+def reports(store: Store, *, limit: int) -> tuple[list[Report], list[Report]]:
+    """The newest verifications that somebody asked for, and those made in the background.
+
+    Without findings; two reads for each.
+    """
+    kept = store.records.verifications
+    asked, samples = kept.newest(limit, ASKED_FOR), kept.newest(limit, SAMPLE)
+    return (
+        [report_of(store, one.id, limit=1) for one in asked],
+        [report_of(store, one.id, limit=1) for one in samples],
     )
 
 

@@ -12,17 +12,20 @@ from urllib.parse import quote
 import html5lib
 import pytest
 from fastapi.testclient import TestClient
+from pymongo.database import Database
 from pymongo.errors import AutoReconnect
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
 import dashboards
-from dashboards.pages import PAGES
+from dashboards.pages import PAGES, failed, late
 from pipeline.dead_letters import Where
 from pipeline.queue import JobQueue
 from pipeline.store import Phase
 from pipeline.store.trouble import Trouble
+from pipeline.verification import Verifier
 from tests.dashboards.conftest import SCRIPT, Visit
-from tests.facts import fact
+from tests.facts import Document, fact
 from tests.integration.letters import Letters, job_of
 
 HERE = Path(dashboards.__file__).parent
@@ -37,6 +40,7 @@ FULL_OF_SCRIPTS = f"/ops/events/{quote(SCRIPT + '@acme/desk', safe='')}"
 def every_page(pipeline: Letters) -> list[str]:
     """Addresses of all pages and parts of pages, with something on each."""
     parts = ["/ops/home/stages", "/ops/home/work", "/ops/home/notes"]
+    parts += [f"/ops/queues/{part}" for part in ("lanes", "workers", "stalled")]
     found = [page.LINK.path for page in PAGES]
     found += ["/ops/search", f"/ops/search?q={quote(SCRIPT[:12])}", "/ops/search?q=acme:G"]
     found += [EVENT, FULL_OF_SCRIPTS, GROUP, "/ops/failed/group", "/ops/undo?event=good"]
@@ -250,6 +254,7 @@ def test_a_list_that_cant_be_loaded_says_so(
     monkeypatch.setattr(Trouble, "tallies", away)
     monkeypatch.setattr(Trouble, "rows", away)
     monkeypatch.setattr(JobQueue, "oldest", gone)
+    client.app.app.state.console.failures.forget()
     for path in ("/ops/failed", GROUP, "/ops/home/work"):
         answer = client.get(path, headers={"hx-request": "true"} if "home" in path else {})
         assert answer.status_code == 503, path
@@ -284,8 +289,6 @@ def test_letters_are_paged_without_one_lost_or_shown_twice(
     visit: Visit, pipeline: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Page after page by the link at the end."""
-    from dashboards.pages import failed  # noqa: PLC0415
-
     monkeypatch.setattr(failed, "SHOWN", 3)
     monkeypatch.setattr(failed, "SHAPED", 3)
     client, path, seen = visit("viewer"), GROUP, []
@@ -346,6 +349,97 @@ def test_a_document_is_shown_as_it_is_and_as_it_was(visit: Visit, pipeline: Lett
         assert client.get(f"/ops/documents?{wrong}").status_code == status
     assert client.get(f"{DOCUMENT}&at=never").status_code == 422
     assert client.get(f"{DOCUMENT}&at=0001-01-01T00:00:00%2B14:00").status_code in {200, 422}
+
+
+def test_lanes_workers_and_stalls_are_shown(
+    visit: Visit, pipeline: Letters, redis_server: Redis
+) -> None:
+    """What waits and for how long, who lives, and what does not go on with what will happen."""
+    client = visit("viewer")
+    redis_server.delete("pipeline:worker:burst")  # of the fixture
+    assert "everything goes on" in client.get("/ops/queues/stalled").text
+    assert "no worker gives a sign of life" in client.get("/ops/queues/workers").text
+    pipeline.submit(fact("waits", entity_id="W"))
+    pipeline.lanes.enqueue(list(pipeline.waiting))
+    redis_server.set("pipeline:worker:w-1", "job-1 job-2", ex=60)
+    client.app.app.state.console.status.forget()
+    text = client.get("/ops/queues/lanes").text
+    assert re.search(r"actions</th><td>1</td><td>[\d.]+ (ms|s)", text)
+    assert "tickets.apply</th><td>1</td>" in text
+    assert "w-1" in client.get("/ops/queues/workers").text
+    # Its time passed long ago by the clock on the wall.
+    stalled = client.get("/ops/queues/stalled").text
+    assert "waits@acme/desk" in stalled
+    assert "should have been looked at by now" in stalled
+
+
+def test_a_job_whose_worker_is_gone_is_told(
+    visit: Visit, pipeline: Letters, redis_server: Redis
+) -> None:
+    """Unless its worker gives a sign of life."""
+    client = visit("viewer")
+    redis_server.zadd("rq:wip:actions", {"job-9:execution-1": 2**40})
+    redis_server.hset("rq:execution:job-9:execution-1", "worker_name", "w-9")
+    text = client.get("/ops/queues/stalled").text
+    assert "1 jobs were begun by workers without a sign of life" in text
+    assert "job-9" in text
+
+
+def test_what_came_out_of_order_is_counted_and_listed(visit: Visit, pipeline: Letters) -> None:
+    """By tenant and handler, and each event with what its document had seen."""
+    client = visit("viewer")
+    assert "nothing came out of order" in client.get("/ops/late").text
+    pipeline.process(fact("older", -5, entity_id="G", status="draft"))
+    pipeline.submit(fact("older", -5, entity_id="G", status="draft"))
+    client.app.app.state.console.disorder.forget()
+    text = client.get("/ops/late").text
+    assert "older@acme/desk" in text
+    assert "good@acme/desk" in text
+    assert "5.0 min" in text
+    assert "no event matches" in client.get("/ops/late?mark=gap").text
+    assert client.get("/ops/late?mark=none").status_code == 422
+    assert "older@acme/desk" not in client.get("/ops/late?tenant=beta").text
+
+
+def test_late_events_are_paged_without_one_lost_or_shown_twice(
+    visit: Visit, pipeline: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page after page by the link at the end."""
+    monkeypatch.setattr(late, "SHOWN", 2)
+    for minute in range(5):
+        pipeline.process(fact(f"late{minute}", -minute - 1, entity_id="G"))
+    client, path, seen = visit("viewer"), "/ops/late?mark=late", []
+    while path:
+        text = client.get(path).text
+        seen += re.findall(r'<td><a href="/ops/events/(late\d)', text)
+        links = re.findall(r'rel="next" href="([^"]+)"', text)
+        path = links[0].replace("&amp;", "&") if links else ""
+    listed = [one for one in seen if one.startswith("late")]
+    assert set(listed) == {f"late{minute}" for minute in range(5)}
+
+
+def test_a_verification_is_listed_and_shown_field_by_field(
+    visit: Visit, pipeline: Letters, database: Database[Document]
+) -> None:
+    """With what should be there and what is."""
+    client = visit("viewer")
+    assert "nobody has asked for one yet" in client.get("/ops/drift").text
+    database["tickets"].update_one({"_id": "acme:G"}, {"$set": {"status": "tampered"}})
+    verifier = Verifier(
+        pipeline.store, pipeline.registry, pipeline.clock, pipeline.settings, worker="w"
+    )
+    name, batches = verifier.begin(None)
+    waiting = list(batches)
+    while waiting:
+        waiting += verifier.run(waiting.pop())
+    listed = client.get("/ops/drift").text
+    assert f"/ops/drift/{name}" in listed
+    assert "wrong" in listed
+    page = client.get(f"/ops/drift/{name}").text
+    assert "tickets[acme:G]" in page
+    assert "<ins>open</ins>" in page
+    assert "<del>tampered</del>" in page
+    assert client.get("/ops/drift/none").status_code == 404
 
 
 def test_programs_do_the_same(visit: Visit, pipeline: Letters) -> None:
