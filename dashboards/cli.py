@@ -1,18 +1,22 @@
-"""`pipeline console`: the console by itself, and the users who may log in."""
+"""`pipeline console`: the console by itself, and the users who may log in.
+
+It is installed with the extra `dashboards`, and the command line works without.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dashboards.access import Role
-from dashboards.access.users import put
-from dashboards.serving import serve
 from workers import logs
 from workers.bootstrap import process_name
 from workers.cli.context import Exit, explained, fail, out, settings_from
+
+# What serves pages is imported by the commands: others need neither it nor the time it takes.
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +49,8 @@ def console(
     """
     if context.invoked_subcommand is not None:
         return
+    with _installed():
+        from dashboards.serving import serve  # noqa: PLC0415
     settings = settings_from(dashboard_host=host, dashboard_port=port, console_read_only=read_only)
     logs.configure(settings.log_level, process=process_name("console"))
     with explained():
@@ -63,6 +69,9 @@ def user(
 
     Example: pipeline console user ann --role operator --file users.json
     """
+    with _installed():
+        from dashboards.access import Role  # noqa: PLC0415
+        from dashboards.access.users import put  # noqa: PLC0415
     path = file or settings_from().console_users
     if path is None:
         fail("say which file: --file, or PIPELINE_CONSOLE_USERS", Exit.USAGE)
@@ -73,3 +82,12 @@ def user(
     with explained():
         put(path, name, known, password)
     out.print(f"[green]✓[/] {name} is {known.word} in {path}", highlight=False)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Say what to install where something is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is missing; install event-pipeline[dashboards]", Exit.USAGE)

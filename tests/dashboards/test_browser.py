@@ -270,6 +270,21 @@ def test_counters_are_live_and_can_be_stopped(
         expect(counter).to_have_text("")
 
 
+def test_a_list_tells_of_new_rows_and_moves_none(
+    browser: Browser, address: str, pipeline: Letters
+) -> None:
+    """Until the person asks for them."""
+    with opened(browser, address, "viewer") as page:
+        page.goto("/ops/failed/group")
+        expect(page.locator("[data-pulse=dead]")).to_have_text("8")
+        pipeline.bury(fact("new", entity_id="N"))
+        pill = page.get_by_role("button", name="1 new — show")
+        expect(pill).to_be_visible()
+        expect(page.locator("tr[data-row]")).to_have_count(8)
+        pill.click()
+        expect(page.locator("tr[data-row]")).to_have_count(9)
+
+
 def test_a_page_says_that_it_hears_nothing_any_more(
     browser: Browser, address: str, pipeline: Letters
 ) -> None:

@@ -64,6 +64,20 @@ def test_a_file_has_to_be_named() -> None:
     assert "--file" in done.output
 
 
+def test_the_command_line_works_without_what_serves_pages() -> None:
+    """It is imported by the commands that need it; where it is missing they say what to do."""
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['fastapi', 'uvicorn', 'itsdangerous']));"
+        "import typer, dashboards.cli as cli; app = typer.Typer();"
+        "app.callback()(lambda: None); cli.register(app); app(['console'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "install event-pipeline[dashboards]" in done.stderr
+
+
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     """Where the servers are, for a process."""
     return {**os.environ, "PIPELINE_DATA_DIR": str(tmp_path / "data"), **more}
