@@ -12,9 +12,10 @@ from pipeline.auditing import Auditor
 from pipeline.dead_letters import Decided, Decisions, Where
 from pipeline.errors import NotFound, PipelineError
 from pipeline.operations import Plan, Planner, Runner
+from pipeline.slots import Part
 from pipeline.store import Operation
 from pipeline.undo import Redone, Undoing, Undone
-from workers.bootstrap import Application
+from workers.bootstrap import Application, process_name
 
 MOST_LETTERS: Final = 500
 """Letters that are decided about at once; more are for an operation."""
@@ -130,6 +131,22 @@ class Desk:
         ):
             if not self._app.store.records.operations.cancel(operation, self._app.clock.now()):
                 raise PipelineError(f"operation {operation} has ended already")
+
+    def verify(self, visitor: Visitor, part: Part | None, *, repairs: bool) -> str:
+        """Begin a verification, which the workers do when nothing else waits; its name.
+
+        Args:
+            visitor: who.
+            part: of all entities; None for everything.
+            repairs: whether what is wrong is put right.
+        """
+        about = {"part": "all" if part is None else str(part), "repairs": repairs}
+        with self._auditor.noting(visitor.person, "verify", about) as outcome:
+            verifier = self._app.verifier(process_name("console"))
+            name, batches = verifier.begin(part, repairs=repairs)
+            self._app.queue.enqueue(batches)
+            outcome.tell(f"begun as {name}")
+        return name
 
     def operation(self, operation: str) -> Operation:
         """The operation of this id.

@@ -46,9 +46,12 @@ def one(console: TheConsole, visit: TheVisit, operation: str) -> Response:
 
 @router.get("/ops/operations/{operation}/progress")
 def progress(console: TheConsole, visit: TheVisit, operation: str) -> Response:
-    """How far it is, as a part of its page."""
-    found = console.desk.operation(operation)
-    return console.render("part_progress.html", visit, **_shown(console, found))
+    """How far it is, as a part of its page; the whole page anew when it does not go on."""
+    shown = _shown(console, console.desk.operation(operation))
+    answer = console.render("part_progress.html", visit, **shown)
+    if not shown["going"]:
+        answer.headers["hx-refresh"] = "true"
+    return answer
 
 
 @router.post("/ops/operations/{operation}/start")

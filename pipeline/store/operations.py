@@ -189,7 +189,6 @@ class Operations:
             "_id": operation.id,
             "phase": Phase.RUNNING.value,
             "started_at": operation.started_at,
-            "started_by": operation.started_by,
         }
 
 

@@ -20,10 +20,11 @@ from redis.exceptions import ConnectionError as RedisGone
 import dashboards
 from dashboards.pages import PAGES, failed, late
 from pipeline.dead_letters import Where
+from pipeline.declarations import Lane
 from pipeline.queue import JobQueue
-from pipeline.store import Phase
+from pipeline.store import Batch, Phase
 from pipeline.store.trouble import Trouble
-from pipeline.verification import Verifier
+from pipeline.verification import HANDLER, Verifier
 from tests.dashboards.conftest import SCRIPT, Visit
 from tests.facts import Document, fact
 from tests.integration.letters import Letters, job_of
@@ -65,6 +66,20 @@ def wait_for(fact_: Callable[[], object]) -> None:
     while not fact_():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def verify(pipeline: Letters, name: str) -> None:
+    """Do all units of a verification, as workers would."""
+    verifier = Verifier(
+        pipeline.store, pipeline.registry, pipeline.clock, pipeline.settings, worker="w"
+    )
+    kept = pipeline.store.records.verifications
+    for _ in range(100):
+        unit = next((one for one in kept.units(name) if not one.done), None)
+        if unit is None:
+            return
+        verifier.run(Batch.of(HANDLER, [unit.id], Lane.REPAIR))
+    raise AssertionError("it has no end")
 
 
 def plan(client: TestClient, **asked: object) -> str:
@@ -425,13 +440,14 @@ def test_a_verification_is_listed_and_shown_field_by_field(
     client = visit("viewer")
     assert "nobody has asked for one yet" in client.get("/ops/drift").text
     database["tickets"].update_one({"_id": "acme:G"}, {"$set": {"status": "tampered"}})
-    verifier = Verifier(
-        pipeline.store, pipeline.registry, pipeline.clock, pipeline.settings, worker="w"
-    )
-    name, batches = verifier.begin(None)
-    waiting = list(batches)
-    while waiting:
-        waiting += verifier.run(waiting.pop())
+    operator = visit("operator")
+    form = {"tenant": "acme", "entity_id": "G"}
+    place = operator.post("/ops/drift/begin", data=form).headers["location"]
+    name = place.rpartition("/")[2]
+    assert 'hx-trigger="every 2s"' in client.get(place).text
+    assert "hx-refresh" not in client.get(f"{place}/progress").headers
+    verify(pipeline, name)
+    assert client.get(f"{place}/progress").headers["hx-refresh"] == "true"
     listed = client.get("/ops/drift").text
     assert f"/ops/drift/{name}" in listed
     assert "wrong" in listed
@@ -439,6 +455,21 @@ def test_a_verification_is_listed_and_shown_field_by_field(
     assert "tickets[acme:G]" in page
     assert "<ins>open</ins>" in page
     assert "<del>tampered</del>" in page
+    assert "put it right" not in page
+    admin = visit("admin")
+    assert "put it right" in admin.get(place).text
+    repair = {**form, "mode": "update"}
+    assert operator.post("/ops/drift/begin", data=repair).status_code == 403
+    place = admin.post("/ops/drift/begin", data=repair).headers["location"]
+    verify(pipeline, place.rpartition("/")[2])
+    assert pipeline.document("tickets", "acme:G")["status"] == "open"
+    assert "1 put right" in admin.get(place).text
+    notes = pipeline.store.records.audit.newest(limit=10)
+    assert [(note.actor, note.about["repairs"]) for note in notes] == [
+        ("admin", True),
+        ("operator", False),
+    ]
+    assert operator.post("/ops/drift/begin", data={"scope": "9/3"}).status_code == 422
     assert client.get("/ops/drift/none").status_code == 404
 
 

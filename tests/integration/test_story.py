@@ -83,7 +83,7 @@ def test_entities_and_tenants_are_found_by_their_ids(
     harness: Harness, ids: list[str], found: set[str]
 ) -> None:
     """In every tenant, whatever its name begins with."""
-    tenants = ["acme", "acme-2", "acme.b", "zoe"]
+    tenants = ["acme", "acme-2", "acme.b", "acmeX", "zoe"]
     for tenant in tenants:
         for number, entity in enumerate(ids):
             harness.process(fact(f"{tenant}{number}", entity_id=entity, tenant=tenant))
