@@ -35,6 +35,8 @@ from workers.monitor import Snapshot, snapshot
 
 STATIC: Final = Path(__file__).parent / "static"
 LOOK_SECONDS: Final = 1.0
+LARGEST_BODY: Final = 1024 * 1024
+"""Bytes of a request; the largest is a list of 500 letters."""
 IDLE_SECONDS: Final = 30.0
 """Between looks while nobody asks."""
 
@@ -67,6 +69,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
         lifespan=_lifespan(console),
+        max_body_size=LARGEST_BODY,
     )
     routes.state.console = console
     failing = Failing(render)

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """What a reverse proxy proves itself with, which then says who a visitor is."""
     console_read_only: bool = False
     """Whether the console refuses everything that changes something, whoever asks."""
+    console_benchmarks: Path = Path("bench-results")
+    """Folder of the benchmark results that the console shows."""
     console_badge: str = ""
     """Shown on every page, such as PROD, so that nobody takes one environment for another."""
     log_level: str = "info"

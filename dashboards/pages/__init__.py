@@ -6,6 +6,7 @@ from typing import Final
 
 from dashboards.pages import (
     audit,
+    benchmarks,
     drift,
     entities,
     events,
@@ -18,7 +19,7 @@ from dashboards.pages import (
     signing_in,
 )
 
-PAGES: Final = (home, events, failed, queues, late, drift, operations, audit)
+PAGES: Final = (home, events, failed, queues, late, drift, operations, benchmarks, audit)
 """Those in the navigation; each has a `router` and a `LINK`."""
 OTHERS: Final = (entities, searching, signing_in)
 """Those that are reached otherwise."""

@@ -82,7 +82,7 @@
       live.addEventListener("change", () => { kept.set(live.value); live.value === "off" ? deafen() : listen(); });
     }
     $("[data-fresh]")?.addEventListener("click", () => location.reload());
-    const here = [...document.querySelectorAll("nav a[data-key]")].filter((one) => location.pathname.startsWith(one.pathname))
+    const here = [...document.querySelectorAll("nav a[data-key]")].filter((one) => one.pathname === "/ops/" ? location.pathname === "/ops/" : location.pathname.startsWith(one.pathname))
       .sort((a, b) => b.pathname.length - a.pathname.length)[0];
     here?.setAttribute("aria-current", "page");
     // A form that is sent twice is sent once.

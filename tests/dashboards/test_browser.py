@@ -46,6 +46,7 @@ PAGES: Final = [
     "/ops/late",
     "/ops/drift",
     "/ops/operations",
+    "/ops/benchmarks",
     "/ops/audit",
     "/ops/undo?event=good",
     "/ops/nothing",

@@ -28,6 +28,7 @@ from pipeline.verification import HANDLER, Verifier
 from tests.dashboards.conftest import SCRIPT, Visit
 from tests.facts import Document, fact
 from tests.integration.letters import Letters, job_of
+from tests.made_up_results import result, run
 
 HERE = Path(dashboards.__file__).parent
 LETTER = "e0@acme/desk|tickets.apply"
@@ -471,6 +472,34 @@ def test_a_verification_is_listed_and_shown_field_by_field(
     ]
     assert operator.post("/ops/drift/begin", data={"scope": "9/3"}).status_code == 422
     assert client.get("/ops/drift/none").status_code == 404
+
+
+def test_benchmark_results_are_shown_and_compared(visit: Visit, tmp_path: Path) -> None:
+    """Those in the folder and no other file; one that is none is told."""
+    folder = tmp_path / "bench-results"
+    client = visit("viewer", console_benchmarks=folder)
+    assert "No result is kept" in client.get("/ops/benchmarks").text
+    folder.mkdir()
+    for name, rate in (("a.json", 1000.0), ("b.json", 2000.0)):
+        made = result(run(rate), run(rate * 1.01, repeat=2))
+        (folder / name).write_text(made.model_dump_json())
+    (folder / "c.json").write_text("{}")
+    text = client.get("/ops/benchmarks").text
+    assert 'href="/ops/benchmarks/a.json"' in text
+    assert "is no result" in text
+    page = client.get("/ops/benchmarks/b.json?against=a.json").text
+    assert "the runs of both lie apart" in page
+    assert "2.0" in page
+    assert "no difference" in client.get("/ops/benchmarks/a.json?against=a.json").text
+    for path in ("none.json", "a.json?against=..%2Fa.json", "..%2F..%2Fusers.json"):
+        assert client.get(f"/ops/benchmarks/{path}").status_code == 404
+    assert client.get("/ops/benchmarks/c.json").status_code == 422
+
+
+def test_a_request_has_a_bound(visit: Visit) -> None:
+    """However it is sent."""
+    said = visit("operator").post("/api/v1/dead/requeue", content=b"x" * (1024 * 1024 + 1))
+    assert said.status_code == 413
 
 
 def test_programs_do_the_same(visit: Visit, pipeline: Letters) -> None:
