@@ -6,8 +6,8 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from dashboards.api import dead, looking, operations
+from dashboards.api import dead, looking, operations, repairing
 
 router: Final = APIRouter(prefix="/api/v1")
-for module in (looking, dead, operations):
+for module in (looking, dead, operations, repairing):
     router.include_router(module.router)

@@ -16,7 +16,7 @@ from tests.dashboards.conftest import ORIGIN, PASSWORD, TOKEN, Visit
 from tests.integration.letters import Letters
 
 LETTER = "e0@acme/desk|tickets.apply"
-ADMINS = {"/ops/undo", "/ops/redo"}
+ADMINS = {"/ops/undo", "/ops/redo", "/api/v1/undo", "/api/v1/redo"}
 
 
 def routes_that_change(client: TestClient) -> list[str]:

@@ -527,6 +527,30 @@ def test_programs_do_the_same(visit: Visit, pipeline: Letters) -> None:
     assert "/api/v1/dead/requeue" in client.get("/api/openapi.json").json()["paths"]
 
 
+def test_programs_repair_as_persons_do(visit: Visit, pipeline: Letters) -> None:
+    """Undo, redo, verify, and see what came out of order."""
+    client = visit("admin")
+    pipeline.process(fact("older", -5, entity_id="G", status="draft"))
+    (found,) = client.get("/api/v1/late?tenant=acme").json()["events"]
+    assert (found["mark"], found["event"]["event_id"]) == ("late", "older")
+    client.app.app.state.console.disorder.forget()
+    assert client.get("/api/v1/late/counts").json()["counts"][0]["late"] == 1
+    assert client.get("/api/v1/undo?event=older").json()["undone_before"] is False
+    body = {"event": "older", "reason": "not ours"}
+    assert client.post("/api/v1/undo", json=body).json()["undone_before"] is False
+    assert client.post("/api/v1/undo", json=body).json()["undone_before"] is True
+    assert client.post("/api/v1/redo", json=body).json()["done"] is True
+    name = client.post("/api/v1/verifications", json={"part": "0/1"}).json()["name"]
+    verify(pipeline, name)
+    told = client.get(f"/api/v1/verifications/{name}").json()
+    assert (told["clean"], told["findings"]) == (True, [])
+    operator = visit("operator")
+    assert operator.post("/api/v1/verifications", json={"repairs": True}).status_code == 403
+    assert operator.get("/api/v1/undo?event=older").status_code == 403
+    notes = [note.action for note in pipeline.store.records.audit.newest(limit=10)]
+    assert notes == ["verify", "redo", "undo", "undo"]
+
+
 def test_what_stands_in_rq_is_behind_the_same_gate(visit: Visit) -> None:
     """Its pages, assets and data answer under /rq; an unknown job is none of our failures."""
     client = visit("viewer")
