@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
+from starlette.types import ASGIApp
 
 from dashboards.access import Access, Role
 from dashboards.access.users import digest
@@ -59,31 +61,36 @@ def visit(
     users: Path,
     tmp_path: Path,
 ) -> Iterator[Visit]:
-    """Give a function that visits the console: as the user of a role, or as nobody."""
-    opened: list[TestClient] = []
+    """Give a function that visits a console of these settings: as a user of a role, or nobody."""
+    consoles: dict[str, ASGIApp] = {}
 
-    def come(role: str | None = "admin", **settings: Any) -> TestClient:
-        app = application_of(
-            sample_handlers,
-            console_users=users,
-            console_token=SecretStr(TOKEN),
-            console_proxy_secret=SecretStr("between us"),
-            data_dir=tmp_path,
-            **settings,
-        )
-        client = TestClient(
-            create_app(app, redis_url, Access(app.settings)),
-            base_url=ORIGIN,
-            headers={"origin": ORIGIN},
-            follow_redirects=False,
-            raise_server_exceptions=False,
-        )
-        opened.append(client.__enter__())
-        if role is not None:
-            said = client.post("/ops/login", data={"name": role, "password": PASSWORD})
-            assert said.status_code == 303
-        return client
+    with ExitStack() as stack:
 
-    yield come
-    for client in opened:
-        client.__exit__(None, None, None)
+        def come(role: str | None = "admin", **settings: Any) -> TestClient:
+            which = repr(settings)
+            new = which not in consoles
+            if new:
+                app = application_of(
+                    sample_handlers,
+                    console_users=users,
+                    console_token=SecretStr(TOKEN),
+                    console_proxy_secret=SecretStr("between us"),
+                    data_dir=tmp_path,
+                    **settings,
+                )
+                consoles[which] = create_app(app, redis_url, Access(app.settings))
+            client = TestClient(
+                consoles[which],
+                base_url=ORIGIN,
+                headers={"origin": ORIGIN},
+                follow_redirects=False,
+                raise_server_exceptions=False,
+            )
+            if new:
+                stack.enter_context(client)
+            if role is not None:
+                said = client.post("/ops/login", data={"name": role, "password": PASSWORD})
+                assert said.status_code == 303
+            return client
+
+        yield come

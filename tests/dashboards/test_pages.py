@@ -250,7 +250,7 @@ def test_a_console_that_ends_lets_its_operation_be_gone_on_with(
     wait_for(lambda: operations(pipeline)[0].tally)
     client.app.app.state.console.desk.close()
     assert operations(pipeline)[0].phase is Phase.FAILED
-    other = visit("operator")
+    other = visit("operator", console_badge="another process")
     assert "Go on" in other.get(place).text
     assert other.post(f"{place}/start").status_code == 303
 
@@ -293,12 +293,18 @@ def test_what_is_not_there_is_told(visit: Visit) -> None:
     assert client.get("/api/v1/events/none").json() == {"error": "no event 'none' is stored"}
 
 
-@pytest.mark.parametrize(
-    "query", ["since=x", "after=x", "after=2024-05-01T10:00:00Z", "since=", "tenant=" + "x" * 65]
-)
-def test_a_filter_that_cant_be_read_is_told_or_ignored(visit: Visit, query: str) -> None:
+def test_a_filter_that_cant_be_read_is_told_or_ignored(visit: Visit) -> None:
     """Never as an error of ours."""
-    assert visit("viewer").get(f"/ops/failed/group?{query}").status_code in {200, 422}
+    client = visit("viewer")
+    for query, status in (
+        ("since=x", 422),
+        ("since=", 200),
+        ("after=x", 422),
+        ("after=2024-05-01T10:00:00Z", 200),
+        ("since=0001-01-01T00:00:00%2B14:00", 422),
+        ("tenant=" + "x" * 65, 422),
+    ):
+        assert client.get(f"/ops/failed/group?{query}").status_code == status, query
 
 
 def test_letters_are_paged_without_one_lost_or_shown_twice(
