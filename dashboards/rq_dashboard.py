@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import rq_dashboard
-from flask import Flask, abort, request
+from flask import Flask, abort, current_app, request
 from jinja2 import BaseLoader, ChoiceLoader, FunctionLoader
 from redis import Redis
 from rq import Worker
@@ -29,11 +29,12 @@ REFUSED: Final = frozenset({"delete_job_view", "requeue_all", "empty_queue", "co
 WRITES: Final = REFUSED | {"requeue_job_view"}
 
 
-def create_app(redis_url: str) -> Flask:
+def create_app(redis_url: str, *, requeues: bool = True) -> Flask:
     """The dashboard as a WSGI application.
 
     Args:
         redis_url: address of the pipeline's Redis; it is shown nowhere.
+        requeues: whether its button puts a failed job back to work; nobody notes who did.
     """
     web.config.serializer = JSONSerializer
     web.Worker = _Workers
@@ -42,6 +43,7 @@ def create_app(redis_url: str) -> Flask:
         RQ_DASHBOARD_REDIS_URL=redis_url,
         RQ_DASHBOARD_DISABLE_DELETE=True,
         RQ_DASHBOARD_POLL_INTERVAL=POLL_MILLISECONDS,
+        REQUEUES=requeues,
     )
     app.before_request(_gate)
     app.register_blueprint(web.blueprint, url_prefix="")
@@ -86,7 +88,7 @@ def _gate() -> None:
         return
     if request.method != "POST":
         abort(405)
-    if view in REFUSED:
+    if view in REFUSED or not current_app.config["REQUEUES"]:
         abort(403)
     if not same_origin({name.lower(): value for name, value in request.headers.items()}):
         abort(403)

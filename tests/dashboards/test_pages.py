@@ -557,13 +557,16 @@ def test_programs_repair_as_persons_do(visit: Visit, pipeline: Letters) -> None:
     assert notes == ["verify", "redo", "undo", "undo"]
 
 
-def test_what_stands_in_rq_is_behind_the_same_gate(visit: Visit) -> None:
+def test_what_stands_in_rq_is_behind_the_same_gate(visit: Visit, pipeline: Letters) -> None:
     """Its pages, assets and data answer under /rq; an unknown job is none of our failures."""
     client = visit("viewer")
     assert client.get("/rq/").status_code == 200
     assert client.get("/rq/0/data/queues.json").status_code == 200
     assert client.get(f"/rq/0/view/job/{job_of(fact('e0'))}").status_code == 200
     assert client.get("/rq/0/data/job/none.json").status_code == 404
+    requeue = f"/rq/job/{job_of(fact('e0'))}/requeue"
+    assert visit("admin").post(requeue).status_code == 403  # nobody would note who did it
+    assert "e0" in pipeline.dead()
     assets = re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css))"', client.get("/rq/").text)
     assert assets
     for asset in assets:
