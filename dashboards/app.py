@@ -80,8 +80,10 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
     routes.add_api_route("/healthz", _alive, include_in_schema=False)
     routes.add_api_route("/readyz", _ready(console), include_in_schema=False)
     routes.mount("/static", StaticFiles(directory=STATIC))
-    # Requeueing is done on the page of the event, where it is noted who did it.
-    rq = create_rq_dashboard(redis_url, requeues=False)
+    rq = create_rq_dashboard(
+        redis_url,
+        lambda environ, job: console.desk.requeueing(environ["asgi.scope"]["state"]["visit"], job),
+    )
     routes.mount(RQ, WSGIMiddleware(rq))  # type: ignore[arg-type]
     return Guard(routes, access, failing.refuse, read_only=app.settings.console_read_only)
 

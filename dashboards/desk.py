@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any, Final
 
-from dashboards.access.people import Visitor
+from dashboards.access.people import Visit, Visitor
 from pipeline.auditing import Auditor
 from pipeline.dead_letters import Decided, Decisions, Where
 from pipeline.errors import NotFound, PipelineError
@@ -54,6 +55,16 @@ class Desk:
             decided = self._decisions.requeue(letters)
             outcome.tell(in_words(decided, "requeued"))
         return decided
+
+    def requeueing(self, visit: Visit, job: str) -> AbstractContextManager[object]:
+        """Note that a visitor puts a failed job back to work, with rq-dashboard's button.
+
+        Raises:
+            PipelineError: nobody known asks for it.
+        """
+        if visit.visitor is None:
+            raise PipelineError("log in first")
+        return self._auditor.noting(visit.visitor.person, "requeue", {"job": job})
 
     def discard(self, visitor: Visitor, letters: list[str], reason: str) -> Decided:
         """Give dead letters up for good.

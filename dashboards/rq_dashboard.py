@@ -6,11 +6,14 @@ rq-dashboard 0.9 writes what stands in a job into the page as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import rq_dashboard
-from flask import Flask, abort, current_app, request
+from flask import Flask, abort, request
 from jinja2 import BaseLoader, ChoiceLoader, FunctionLoader
 from redis import Redis
 from rq import Worker
@@ -24,17 +27,21 @@ from dashboards.access.origin import same_origin
 PACKAGE: Final = Path(rq_dashboard.__file__).parent
 POLL_MILLISECONDS: Final = 5_000
 
+REQUEUE: Final = "requeue_job_view"
 # They change many jobs at once behind the ledger's back: the command line does that better.
 REFUSED: Final = frozenset({"delete_job_view", "requeue_all", "empty_queue", "compact_queue"})
-WRITES: Final = REFUSED | {"requeue_job_view"}
+WRITES: Final = REFUSED | {REQUEUE}
+
+Noting = Callable[[dict[str, Any], str], AbstractContextManager[object]]
+"""Notes, before it is done, that whoever sent a request (its WSGI environment) requeues a job."""
 
 
-def create_app(redis_url: str, *, requeues: bool = True) -> Flask:
+def create_app(redis_url: str, noting: Noting) -> Flask:
     """The dashboard as a WSGI application.
 
     Args:
         redis_url: address of the pipeline's Redis; it is shown nowhere.
-        requeues: whether its button puts a failed job back to work; nobody notes who did.
+        noting: notes who presses the button that puts a failed job back to work.
     """
     web.config.serializer = JSONSerializer
     web.Worker = _Workers
@@ -43,13 +50,23 @@ def create_app(redis_url: str, *, requeues: bool = True) -> Flask:
         RQ_DASHBOARD_REDIS_URL=redis_url,
         RQ_DASHBOARD_DISABLE_DELETE=True,
         RQ_DASHBOARD_POLL_INTERVAL=POLL_MILLISECONDS,
-        REQUEUES=requeues,
     )
     app.before_request(_gate)
     app.register_blueprint(web.blueprint, url_prefix="")
+    button = f"{web.blueprint.name}.{REQUEUE}"
+    app.view_functions[button] = _noted(app.view_functions[button], noting)
     app.register_error_handler(NoSuchJobError, _unknown)
     web.setup_rq_connection(app)
     return app
+
+
+def _noted(requeue: Callable[..., Any], noting: Noting) -> Callable[..., Any]:
+    @wraps(requeue)
+    def noted(job_id: str) -> Any:
+        with noting(request.environ, job_id):
+            return requeue(job_id)
+
+    return noted
 
 
 class _Workers:
@@ -88,7 +105,7 @@ def _gate() -> None:
         return
     if request.method != "POST":
         abort(405)
-    if view in REFUSED or not current_app.config["REQUEUES"]:
+    if view in REFUSED:
         abort(403)
     if not same_origin({name.lower(): value for name, value in request.headers.items()}):
         abort(403)

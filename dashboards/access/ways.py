@@ -64,7 +64,6 @@ class Access:
         if self._proxy is None or not hmac.compare_digest(given, self._proxy):
             return None
         name = headers.get("x-forwarded-user", "").strip()[:64]
-        groups = headers.get("x-forwarded-groups", "").split(",")
         groups = [group.strip() for group in headers.get("x-forwarded-groups", "").split(",")]
         known = (Role.of(group.removeprefix(GROUP)) for group in groups if group.startswith(GROUP))
         roles = [role for role in known if role is not None]

@@ -138,11 +138,11 @@ def test_a_worker_that_does_not_finish_is_killed(
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(pipeline: Pipeline) -> None:
-    """Workers, sweeper, rq-dashboard and embedded servers all end by themselves."""
+    """Workers, sweeper, console and embedded servers all end by themselves."""
     port = free_port()
     pipeline.env["PIPELINE_DASHBOARD_PORT"] = str(port)
     with running(pipeline) as up:
-        wait_for(lambda: listens(port), "rq-dashboard is served")
+        wait_for(lambda: listens(port), "the console is served")
         wait_for(lambda: len(pipeline.json("status")["workers"]) == 2, "two workers beat")
         children = psutil.Process(up.pid).children(recursive=True)
         commands = [" ".join(child.cmdline()) for child in children]

@@ -1,6 +1,7 @@
 """Dead letters in rq-dashboard: shown with their cause, and requeued by its button."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from flask.testing import FlaskClient
@@ -32,7 +33,7 @@ def pipeline(
 @pytest.fixture
 def page(redis_url: str) -> Iterator[FlaskClient]:
     """Give a browser's view of the dashboard."""
-    app = create_app(redis_url)
+    app = create_app(redis_url, lambda _environ, _job: nullcontext())
     yield app.test_client()
     app.redis_conn.close()
 

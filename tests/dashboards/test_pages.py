@@ -557,16 +557,25 @@ def test_programs_repair_as_persons_do(visit: Visit, pipeline: Letters) -> None:
     assert notes == ["verify", "redo", "undo", "undo"]
 
 
-def test_what_stands_in_rq_is_behind_the_same_gate(visit: Visit, pipeline: Letters) -> None:
+def test_the_button_of_rq_dashboard_is_noted(visit: Visit, pipeline: Letters) -> None:
+    """It is an operator's, who requeues one failed job; what changes many is nobody's."""
+    job = job_of(fact("e0"))
+    assert visit("viewer").post(f"/rq/job/{job}/requeue").status_code == 403
+    assert visit("admin").post("/rq/queue/actions/failed/empty").status_code == 403
+    assert pipeline.store.records.audit.newest(limit=10) == []
+    assert visit("operator").post(f"/rq/job/{job}/requeue").status_code == 200
+    (note,) = pipeline.store.records.audit.newest(limit=10)
+    assert (note.action, note.about, note.outcome) == ("requeue", {"job": job}, "done")
+    assert pipeline.lanes.lengths()["actions"] == 1
+
+
+def test_what_stands_in_rq_is_behind_the_same_gate(visit: Visit) -> None:
     """Its pages, assets and data answer under /rq; an unknown job is none of our failures."""
     client = visit("viewer")
     assert client.get("/rq/").status_code == 200
     assert client.get("/rq/0/data/queues.json").status_code == 200
     assert client.get(f"/rq/0/view/job/{job_of(fact('e0'))}").status_code == 200
     assert client.get("/rq/0/data/job/none.json").status_code == 404
-    requeue = f"/rq/job/{job_of(fact('e0'))}/requeue"
-    assert visit("admin").post(requeue).status_code == 403  # nobody would note who did it
-    assert "e0" in pipeline.dead()
     assets = re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css))"', client.get("/rq/").text)
     assert assets
     for asset in assets:

@@ -1,6 +1,7 @@
 """rq-dashboard over the pipeline's Redis: it shows our jobs and lets no one spoil them."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import redis
@@ -17,7 +18,7 @@ BATCH = Batch.of("tickets.apply", ["<script>alert(1)</script>@acme/desk"], "acti
 def page(redis_server: redis.Redis, redis_url: str) -> Iterator[FlaskClient]:
     """Give a browser's view of the dashboard, with one job queued."""
     JobQueue(redis_server).enqueue([BATCH])
-    app = create_app(redis_url)
+    app = create_app(redis_url, lambda _environ, _job: nullcontext())
     yield app.test_client()
     app.redis_conn.close()
 
