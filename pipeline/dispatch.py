@@ -18,6 +18,8 @@ from pipeline.declarations import Fold
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
 from pipeline.intake import Gate
+from pipeline.metrics import Counts
+from pipeline.metrics.submissions import Submissions
 from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import Batch, EventRecord, Records, Store, Taken
@@ -68,6 +70,7 @@ class Dispatcher:
         enqueue: hands batches to RQ after the commit; allowed to fail.
         enlist: puts batches in the lines of the ids they will lock, where the handler keeps
             their order; allowed to fail.
+        counts: where it is counted what was submitted.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Dispatcher:
         settings: Settings,
         enqueue: Callable[[Sequence[Batch]], object],
         enlist: Callable[[Mapping[str, Sequence[str]]], object] = lambda _lines: None,
+        *,
+        counts: Counts | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -85,6 +90,7 @@ class Dispatcher:
         self._settings = settings
         self._enqueue = enqueue
         self._enlist = enlist
+        self._submissions = Submissions(counts or Counts(), clock, settings.metrics_tenants)
         self._gate = Gate(store.records.batches.count_pending, clock, settings.max_pending)
 
     def submit(self, events: Sequence[Event]) -> Receipt:
@@ -99,9 +105,10 @@ class Dispatcher:
                 batches may be stored; sending all of them again is harmless.
         """
         receipt = Receipt()
-        with self._gate.admitted():
+        with self._submissions.call(), self._gate.admitted():
             for part in self._parts(events, receipt):
                 self._submit_batch(part, receipt)
+        self._submissions.rejected([event for event, _ in receipt.rejected])
         return receipt
 
     def _parts(self, events: Sequence[Event], receipt: Receipt) -> list[list[Encoded]]:
@@ -140,9 +147,17 @@ class Dispatcher:
                 raise
 
         outcome, batches = self._store.transact(record)
+        self._count(fresh, outcome)
         self._enlist(self._lines(batches, fresh))
         self._enqueue(batches)
         receipt.add(outcome)
+
+    def _count(self, fresh: Sequence[Encoded], outcome: Receipt) -> None:
+        """Count what was stored and what was turned away; it is sent with the batches."""
+        accepted = set(outcome.accepted)
+        stored = [event for event, _ in fresh if event.key in accepted]
+        self._submissions.accepted(stored, self._clock.now())
+        self._submissions.turned_away(outcome.duplicates, outcome.conflicts)
 
     def _lines(self, batches: Sequence[Batch], part: Sequence[Encoded]) -> dict[str, list[str]]:
         """By batch, the ids that its events lock, where their handler keeps the order."""

@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+MOST_TENANTS = 200
+"""Told apart in metrics; each is several series."""
 
 
 class Settings(BaseSettings):
@@ -57,7 +59,11 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     """Address that metrics are served on."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Port on which the sweeper serves metrics for Prometheus; 0 serves none."""
+    """Port on which a process serves metrics for Prometheus; 0 serves none. `pipeline up` takes
+    this one, and gives the sweeper the next and the workers those after it."""
+    metrics_tenants: Annotated[dict[str, float], NoDecode] = {}
+    """Tenants that metrics tell apart, at most 200, each with the seconds for which it may send
+    nothing; all others are one. In the environment `acme=3600,zoe`: zoe may be silent for ever."""
     dashboard_host: str = "127.0.0.1"
     """Address that the console is served on; behind a proxy that speaks TLS, if not loopback."""
     dashboard_port: Annotated[int, Field(ge=0, le=65535)] = 9181
@@ -76,6 +82,23 @@ class Settings(BaseSettings):
     """Shown on every page, such as PROD, so that nobody takes one environment for another."""
     log_level: str = "info"
     """Lowest level that is logged."""
+
+    @field_validator("metrics_tenants", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if isinstance(value, str):
+            pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+            value = {name.strip(): seconds.strip() or "inf" for name, _, seconds in pairs}
+        return value
+
+    @field_validator("metrics_tenants")
+    @classmethod
+    def _bounded(cls, value: dict[str, float]) -> dict[str, float]:
+        if len(value) > MOST_TENANTS:
+            raise ValueError(f"{len(value)} tenants; at most {MOST_TENANTS} are told apart")
+        if not all(seconds > 0 for seconds in value.values()):
+            raise ValueError("a tenant may be silent for more than 0 seconds")
+        return value
 
     @field_validator("handlers", mode="before")
     @classmethod

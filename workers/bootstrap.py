@@ -21,8 +21,9 @@ from pipeline.executor.steps import Hooks, Step, go_on
 from pipeline.holding import HoldPolicy
 from pipeline.locks import Keeper, LockPolicy, Locks
 from pipeline.locks import connect as connect_locks
+from pipeline.metrics import Counts
 from pipeline.policies import PolicyWatch
-from pipeline.queue import Heartbeats, JobQueue, Traffic
+from pipeline.queue import Heartbeats, JobQueue, Traffic, totals
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
@@ -59,6 +60,14 @@ class Application:
     heartbeats: Heartbeats
     locks: Locks
     dispatcher: Dispatcher
+    counts: Counts
+
+    def send_counts(self) -> None:
+        """Send what was counted and did not go with anything else; what can't be sent is kept."""
+        try:
+            totals.flush(self.counts, self.redis)
+        except RedisError as error:
+            log.warning("counts_not_sent", error=str(error)[:300])
 
     def verifier(self, worker: str) -> Verifier:
         """What verifies, out of the way of live work."""
@@ -138,13 +147,14 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     registry = load(settings.handlers)
     with ExitStack() as stack:
-        store = Store(connect(where.mongo_url), settings.database)
+        counts = Counts()
+        store = Store(connect(where.mongo_url), settings.database, counts)
         stack.callback(store.close)
         connection = stack.enter_context(rq_door.connect(where.redis_url))
         store.prepare(registry.tables(), registry.indexes())
-        clock, jobs = SystemClock(), JobQueue(connection)
+        clock, jobs = SystemClock(), JobQueue(connection, counts)
         locks = Locks(stack.enter_context(connect_locks(where.redis_url)), clock)
-        yield Application(
+        app = Application(
             settings=settings,
             clock=clock,
             registry=registry,
@@ -153,8 +163,13 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
             queue=jobs,
             heartbeats=Heartbeats(connection, settings.lease_seconds),
             locks=locks,
-            dispatcher=Dispatcher(store, registry, clock, settings, jobs.enqueue, locks.enlist),
+            dispatcher=Dispatcher(
+                store, registry, clock, settings, jobs.enqueue, locks.enlist, counts=counts
+            ),
+            counts=counts,
         )
+        stack.callback(app.send_counts)
+        yield app
 
 
 def process_name(role: str) -> str:

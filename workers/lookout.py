@@ -20,22 +20,26 @@ T = TypeVar("T")
 
 
 class Lookout(Generic[T]):
-    """Looks once a second, from a thread of its own.
+    """Looks again and again, from a thread of its own.
 
     Args:
         look: takes a look; it may fail as servers do.
         clock: for how long nothing was seen.
+        period: seconds between two looks.
 
     Attributes:
         latest: what was seen last; None before the first look has succeeded.
         error: why the last look failed; empty when it did not.
     """
 
-    def __init__(self, look: Callable[[], T], clock: Clock) -> None:
+    def __init__(
+        self, look: Callable[[], T], clock: Clock, *, period: float = LOOK_SECONDS
+    ) -> None:
         self.latest: T | None = None
         self.error = ""
         self._look = look
         self._clock = clock
+        self._period = period
         self._seen = clock.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
@@ -62,4 +66,4 @@ class Lookout(Generic[T]):
                 self.error = ""
             except (RedisError, PyMongoError, Unavailable) as error:
                 self.error = str(error)
-            self._ended.wait(LOOK_SECONDS)
+            self._ended.wait(self._period)

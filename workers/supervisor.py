@@ -116,8 +116,16 @@ class Supervisor:
         where = self._logs / f"{name}.log"
         self._children.append(_Child(name, ["-m", module, *arguments], ceiling_mib, where))
 
-    def add_workers(self, count: int, *, ceiling_mib: int | None = None) -> None:
+    def add_workers(
+        self, count: int, *, ceiling_mib: int | None = None, first_port: int = 0
+    ) -> None:
         """Supervise workers, which look at each lane first in turn.
+
+        Args:
+            count: how many.
+            ceiling_mib: as in `add`.
+            first_port: on which the first of them serves metrics; each other has the next. 0
+                for none.
 
         Were all of them to look at the same lane first, they would often add to the same
         totals at once, and one of two such transactions is run in vain.
@@ -126,7 +134,9 @@ class Supervisor:
         for number in range(1, count + 1):
             lane = lanes[(number - 1) % len(lanes)]
             name = f"worker-{number}"
-            self.add(name, "worker", "--name", name, "--first", lane, ceiling_mib=ceiling_mib)
+            arguments = ["worker", "--name", name, "--first", lane]
+            arguments += ["--metrics-port", str(first_port + number - 1 if first_port else 0)]
+            self.add(name, *arguments, ceiling_mib=ceiling_mib)
 
     def tend(self) -> None:
         """Do what is due; never waits. Call it again and again."""

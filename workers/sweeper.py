@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
@@ -13,10 +14,16 @@ from redis.exceptions import RedisError
 
 from pipeline.errors import Unavailable
 from pipeline.locks import Lease, Locks
+from pipeline.metrics import Counts
+from pipeline.metrics.catalogue import ENQUEUED_AGAIN, ORPHANED, SWEEPS
+from pipeline.metrics.own import own_registry, serve
 from pipeline.sweeping import Sweeper
 from pipeline.verification import Sampler
 from workers.bootstrap import Application, process_name
-from workers.metrics import Metrics
+from workers.lookout import Lookout
+from workers.metrics import Metrics, Shared
+from workers.metrics.shared import LOOK_SECONDS
+from workers.metrics.standing import look
 
 NAP_SECONDS: Final = 0.1
 LEADER: Final = "sweeper"
@@ -37,29 +44,40 @@ def run(app: Application) -> None:
     sweeper = app.sweeper()
     name = process_name("sweeper")
     sampler = Sampler(app.store, app.verifier(name), app.queue, app.clock, app.settings)
-    metrics = Metrics(app.registry.tables())
-    if app.settings.metrics_port:
-        metrics.serve(app.settings.metrics_host, app.settings.metrics_port)
+    lookout = Lookout(lambda: look(app), app.clock, period=LOOK_SECONDS)
+    metrics = Metrics(app.registry.tables(), Shared(app, lambda: lookout.latest))
+    serve(own_registry("sweeper", metrics), app.settings.metrics_host, app.settings.metrics_port)
     log.info("sweeper_started")
     leader = Leader(app.locks, name, app.settings.sweep_interval)
-    while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
-        go_round(leader, sweeper, sampler, metrics)
+    with lookout if app.settings.metrics_port else nullcontext():
+        while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
+            go_round(leader, sweeper, sampler, metrics, app.counts)
+            app.send_counts()
     leader.resign()
     log.info("sweeper_stopped")
 
 
-def go_round(leader: Leader, sweeper: Sweeper, sampler: Sampler, metrics: Metrics) -> None:
-    """One pass, if we lead; whoever does not lead shows nothing of what it once found."""
-    leads = False
+def go_round(
+    leader: Leader, sweeper: Sweeper, sampler: Sampler, metrics: Metrics, counts: Counts
+) -> None:
+    """One pass, if we lead; whoever does not lead shows nothing of what it once found.
+
+    While nobody can tell who leads, who led goes on to show how things stand.
+    """
+    leads, drift = metrics.leads, None
     try:
         leads = leader.leads()
         if leads:
-            sweeper.sweep()
-            metrics.tell(sampler.look())
+            swept = sweeper.sweep()
+            counts.add(ENQUEUED_AGAIN, n=swept.enqueued)
+            counts.add(ORPHANED, n=swept.deaths)
+            counts.add(SWEEPS, ("done",))
+            drift = sampler.look()
     except (RedisError, PyMongoError, Unavailable) as error:
         log.warning("sweep_failed", error=str(error)[:300])
-    if not leads:
-        metrics.tell(None)
+        counts.add(SWEEPS, ("failed",))
+        drift = metrics.drift
+    metrics.tell(drift if leads else None, leads=leads)
 
 
 def _pause(seconds: float, asked: list[int]) -> bool:

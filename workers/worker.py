@@ -11,8 +11,10 @@ from typing import Self
 import structlog
 from redis.exceptions import RedisError
 
+from pipeline.counting import count_run
 from pipeline.declarations import Lane
 from pipeline.executor import Executor
+from pipeline.metrics.own import own_registry, serve
 from pipeline.queue import BatchWorker, Heartbeats, Report
 from pipeline.reporting import report
 from pipeline.store import Batch
@@ -33,6 +35,7 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
         lanes: which lanes to take jobs from; a job of the first is taken before others.
     """
     name = process_name(role)
+    serve(own_registry("worker"), app.settings.metrics_host, app.settings.metrics_port)
     with app.executor(name) as executor:
         _work(app, name, lanes, executor)
     log.info("worker_stopped")
@@ -45,7 +48,10 @@ def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor
         if batches[0].lane == Lane.REPAIR:
             (unit,) = batches
             return verifier.run(unit)
-        return report(executor.run(batches))
+        begun = app.clock.monotonic()
+        outcome = executor.run(batches)
+        count_run(app.counts, batches, outcome, app.clock.monotonic() - begun, app.clock.now())
+        return report(outcome)
 
     worker = BatchWorker(
         app.redis,
@@ -54,6 +60,7 @@ def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor
         run=run_batches,
         room=app.settings.batch_size,
         heartbeats=app.heartbeats,
+        counts=app.counts,
     )
     # What the start has made stays; the collector need not look at it again and again.
     gc.collect()

@@ -73,9 +73,9 @@ class Effects:
             except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's fault
                 did.failures.append(failure(effect, record, error, run, "handle", self._settings))
                 continue
-            did.done += 1
             if done:
-                self._note_done(run.row(effect, record, Result(LedgerState.DONE)))
+                did.done.append(run.row(effect, record, Result(LedgerState.DONE)))
+                self._note_done(did.done[-1])
             else:
                 did.skipped.append(run.row(effect, record, Result(LedgerState.SKIPPED)))
         return did
@@ -102,7 +102,8 @@ class Effects:
         Others may have been there meanwhile: a worker that was given the same batch, or
         somebody who took an event back or changed what the function has seen.
         """
-        outcome = Outcome(done=did.done, repeated=begun.settled)
+        outcome = Outcome(repeated=begun.settled, rows=[*did.done, *did.skipped])
+        outcome.done = len(outcome.rows)
         failed = {one.row.id: one for one in did.failures}
         looked_at = [*did.skipped, *(one.row for one in did.failures)]
         rows = tx.ledger.rows([row.id for row in looked_at])
@@ -155,13 +156,13 @@ class _Did:
     """What came of it.
 
     Attributes:
-        done: events that it was called for and did not raise.
+        done: rows of events for which it did something.
         skipped: rows of those for which there was nothing to do. They can wait: to look at such
             an event again does nothing outside.
         failures: of the others.
     """
 
-    done: int = 0
+    done: list[LedgerRow] = field(default_factory=list)
     skipped: list[LedgerRow] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 

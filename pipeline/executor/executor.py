@@ -305,13 +305,13 @@ class Executor:
             if isinstance(handler, Fold) and handler.numbered_from is not None:
                 hold_back(handler, plan, run, records, outcome)
                 outcome.following += release(tx, handler, plan, run, self._grace, self._settings)
-        outcome.done = len(rows)
+        outcome.rows, outcome.done = rows, len(rows)
         outcome.late = sum(row.disorder is not None for row in rows)
         if looked is None:
             tx.ledger.insert(rows)
         else:
-            rows += [failed.row for failed in outcome.failures]
-            tx.ledger.put([*rows, *(held.row for held in outcome.held)])
+            failed = [one.row for one in outcome.failures]
+            tx.ledger.put([*rows, *failed, *(held.row for held in outcome.held)])
         self._pass(Step.RECORDED)
         return outcome
 

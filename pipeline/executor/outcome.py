@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -55,6 +55,7 @@ class Outcome:
         failures: events that had no effect.
         held: events that wait for their predecessors.
         following: batches to be enqueued: of the handlers that follow, or parts of this one.
+        rows: the ledger rows of effects committed, as far as they are known.
     """
 
     claimed: bool = True
@@ -64,6 +65,7 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     held: list[HeldBack] = field(default_factory=list)
     following: list[Batch] = field(default_factory=list)
+    rows: Sequence[LedgerRow] = ()
 
     @classmethod
     def sum(cls, outcomes: Iterable[Outcome]) -> Outcome:
@@ -77,4 +79,5 @@ class Outcome:
             total.failures += one.failures
             total.held += one.held
             total.following += one.following
+            total.rows = [*total.rows, *one.rows]
         return total

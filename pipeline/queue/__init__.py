@@ -3,6 +3,7 @@
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import ENTRY_POINT, Report, Shelved
 from pipeline.queue.lanes import JobQueue, Started, connect
+from pipeline.queue.standing import Standing, standing
 from pipeline.queue.traffic import Traffic
 from pipeline.queue.worker import BatchWorker
 
@@ -13,7 +14,9 @@ __all__ = [
     "JobQueue",
     "Report",
     "Shelved",
+    "Standing",
     "Started",
     "Traffic",
     "connect",
+    "standing",
 ]

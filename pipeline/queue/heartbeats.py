@@ -10,7 +10,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
-from pipeline.queue.lanes import text
+from pipeline.queue.text import text
 
 SUSPECT_SECONDS: Final = 3600
 

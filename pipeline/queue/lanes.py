@@ -20,8 +20,11 @@ from rq.utils import utcparse
 
 from pipeline.declarations import Lane
 from pipeline.errors import SettingError, Unavailable
+from pipeline.metrics import Counts
 from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
 from pipeline.queue.room import Room
+from pipeline.queue.text import text
+from pipeline.queue.totals import sending
 from pipeline.store import Batch
 
 OLDEST: Final = (6, 2)
@@ -100,10 +103,16 @@ def unfit(said: Mapping[str, Any]) -> str | None:
 
 
 class JobQueue:
-    """The lanes, as RQ queues."""
+    """The lanes, as RQ queues.
 
-    def __init__(self, connection: Redis) -> None:
+    Args:
+        connection: the Redis of the lanes.
+        counts: sent with whatever is sent.
+    """
+
+    def __init__(self, connection: Redis, counts: Counts | None = None) -> None:
         self._connection = connection
+        self._counts = counts or Counts()
         self._lanes = {lane.value: rq_queue(lane.value, connection) for lane in Lane}
         self._room = Room(self.lengths)
 
@@ -154,7 +163,8 @@ class JobQueue:
         try:
             with self._connection.pipeline(transaction=False) as pipe:
                 add(pipe)
-                pipe.execute()
+                with sending(self._counts, pipe):
+                    pipe.execute()
         except RedisError as error:
             log.warning("enqueue_failed", batches=batches, error=str(error))
             return False
@@ -296,8 +306,3 @@ class JobQueue:
 
 def _scheduled(queue: Queue) -> ScheduledJobRegistry:
     return ScheduledJobRegistry(queue=queue)  # type: ignore[no-untyped-call]
-
-
-def text(value: Any) -> str:
-    """What Redis answered, as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -30,10 +30,14 @@ from rq.worker import SimpleWorker, WorkerStatus
 
 from pipeline.declarations import Lane
 from pipeline.errors import JobRefused, Unavailable
+from pipeline.metrics import Counts
+from pipeline.metrics.catalogue import BATCH_WAIT, BATCHES
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
-from pipeline.queue.lanes import JobQueue, text
+from pipeline.queue.lanes import JobQueue
 from pipeline.queue.taking import Taker
+from pipeline.queue.text import text
+from pipeline.queue.totals import sending
 from pipeline.queue.traffic import Traffic
 from pipeline.store import Batch
 
@@ -67,6 +71,7 @@ class BatchWorker(SimpleWorker):
         run: runs batches of the same handlers.
         room: most events that are run together.
         heartbeats: where we say that we live, and with which jobs.
+        counts: what has been counted, which is sent when a run ends.
 
     Attributes:
         running: ids of the jobs in hand.
@@ -81,6 +86,7 @@ class BatchWorker(SimpleWorker):
         run: Run,
         room: int,
         heartbeats: Heartbeats,
+        counts: Counts | None = None,
     ) -> None:
         self._beaten = self._looked = 0.0
         super().__init__(
@@ -93,7 +99,8 @@ class BatchWorker(SimpleWorker):
         )
         self._run = run
         self._taker = Taker(connection, room)
-        self._lanes = JobQueue(connection)
+        self._counts = counts or Counts()
+        self._lanes = JobQueue(connection, self._counts)
         self._traffic = Traffic(connection)
         self._rest_until = 0.0
         self._group: list[Job] = []
@@ -236,6 +243,7 @@ class BatchWorker(SimpleWorker):
         return [together, *alone] if together[0] else alone
 
     def _execute(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
+        self._count_waits(batches, jobs, queue)
         executions = self._say_started(jobs, queue)
         report, fault = NOTHING, ""
         try:
@@ -247,13 +255,25 @@ class BatchWorker(SimpleWorker):
         except Unavailable as away:
             # Not the events' fault: the jobs go back to the head of their lane.
             log.warning("mongodb_away", error=str(away)[:300])
+            self._counts.add(BATCHES, (queue.name, "unavailable"), len(jobs))
             self._say_ended(jobs, executions, back_to=queue)
             time.sleep(PAUSE_SECONDS)
             return
         except Exception:
             fault = traceback.format_exc()
             log.exception("job_failed", job=jobs[0].id)
+        self._counts.add(BATCHES, (queue.name, "failed" if fault else "done"), len(jobs))
         self._say_ended(jobs, executions, report=report, fault=fault)
+
+    def _count_waits(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
+        """How long they were in the lane; those that failed before have waited on purpose."""
+        begun: Any = now()
+        waits = [
+            (max(0.0, (begun - job.enqueued_at).total_seconds()), 1)
+            for batch, job in zip(batches, jobs, strict=False)  # one that is refused has no batch
+            if job.enqueued_at is not None and not batch.attempt
+        ]
+        self._counts.observe(BATCH_WAIT, waits, (queue.name,))
 
     def _say_started(self, jobs: Sequence[Job], queue: Queue) -> list[Execution]:
         """In one round trip: the jobs have started, and we are busy with them."""
@@ -306,7 +326,7 @@ class BatchWorker(SimpleWorker):
             self.set_current_job_id(None, pipeline=pipe)
             self.set_state(WorkerStatus.IDLE, pipeline=pipe)
             self._heartbeats.beat(self.name, (), pipe)
-            with _untold("ended"):
+            with _untold("ended"), sending(self._counts, pipe):
                 pipe.execute()
 
     def _say_finished(self, job: Job, pipe: Pipeline) -> None:

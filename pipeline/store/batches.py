@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.client_session import ClientSession
@@ -28,6 +28,8 @@ INDEXES: Final = {
     # dead letters have no due_at and are not in it.
     "batches": [IndexModel([("due_at", ASCENDING)], sparse=True)],
 }
+MOST_OVERDUE: Final = 100
+"""Overdue batches that are looked at for the oldest: where the sweeper sweeps there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ class RunRecord:
         """The record as fields of the batch."""
         fields = asdict(self)
         return {name: value for name, value in fields.items() if value is not None}
+
+
+class Overdue(NamedTuple):
+    """Since when batches wait, by lane; and since when the most overdue one is, if one is."""
+
+    since: dict[str, datetime]
+    due_at: datetime | None
 
 
 _LAST_RUN: Final = {field.name: f"${field.name}" for field in fields(RunRecord)}
@@ -255,6 +264,27 @@ class Batches:
         """How many batches are still to be done, dead letters aside, counted up to a limit."""
         waiting = {"due_at": {"$gte": EARLIEST}}
         return self._batches.count_documents(waiting, limit=limit, session=self._session)
+
+    def oldest(self, candidates: Collection[str], now: datetime) -> Overdue:
+        """Since when first attempts wait, by lane, among some batches and those most overdue.
+
+        Retries are left out: they have waited on purpose.
+
+        Args:
+            candidates: ids of batches, such as those at the heads of the lanes.
+            now: the time.
+        """
+        wanted = {"_id": 0, "lane": 1, "created_at": 1, "attempt": 1, "due_at": 1}
+        late = self._batches.find({"due_at": {"$lte": now}}, wanted, session=self._session)
+        overdue = list(late.sort("due_at", ASCENDING).limit(MOST_OVERDUE))
+        asked = {"_id": {"$in": list(candidates)}, "done": False}
+        found = [*overdue, *self._batches.find(asked, wanted, session=self._session)]
+        since: dict[str, datetime] = {}
+        for doc in found:
+            if not doc["attempt"]:
+                lane, created_at = doc["lane"], doc["created_at"]
+                since[lane] = min(created_at, since.get(lane, created_at))
+        return Overdue(since, overdue[0]["due_at"] if overdue else None)
 
     def idle(self) -> bool:
         """Whether nothing is left to be done, dead letters aside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -12,23 +13,13 @@ from bson import Timestamp
 from pymongo import ASCENDING, IndexModel, MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import (
-    BulkWriteError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_delay,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState
 
 from pipeline.errors import SettingError, Unavailable
+from pipeline.metrics import Counts
+from pipeline.metrics.catalogue import TRANSACTION_RETRIES, TRANSACTION_SECONDS
 from pipeline.store import (
     audit,
     batches,
@@ -41,12 +32,13 @@ from pipeline.store import (
 )
 from pipeline.store.audit import Audit
 from pipeline.store.batches import Batches
-from pipeline.store.commands import DUPLICATE_KEY, SCANNED, Outdated
+from pipeline.store.commands import SCANNED
 from pipeline.store.events import Events
 from pipeline.store.history import History
 from pipeline.store.ledger import Ledger
 from pipeline.store.marks import Marks
 from pipeline.store.operations import Operations
+from pipeline.store.patience import UNAUTHORIZED, cause, commit, log_retry, patiently
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
 from pipeline.store.verifications import Verifications
@@ -55,10 +47,6 @@ from pipeline.tables import CODEC
 T = TypeVar("T")
 
 MAJORITY: Final = WriteConcern("majority")
-TRANSACTION_SECONDS: Final = 30.0
-LONGEST_PAUSE: Final = 0.5
-"""Seconds, between two tries of a transaction."""
-DUPLICATE_TRIES: Final = 10
 NO_ADDRESS: Final = (
     "PIPELINE_MONGO_URL is no address of a MongoDB, or its name is not known; write "
     "mongodb://user:password@host:27017/?replicaSet=name, and %XX for what is special in a password"
@@ -67,21 +55,6 @@ SHORTEST_HEARTBEAT_MS: Final = 500
 """PyMongo takes no less."""
 OLDEST_WIRE: Final = 17
 """The wire version of MongoDB 6.0."""
-UNAUTHORIZED: Final = 13
-NOT_THE_EVENTS_FAULT: Final = frozenset(
-    {
-        UNAUTHORIZED,
-        14031,  # out of disk space
-        100,  # a write concern that no member can meet
-        64,  # a write concern that was not met in time
-        11600,  # interrupted, since the server shuts down
-        91,  # shutting down
-        10107,  # no primary
-        13435,  # no primary, and reading from a secondary was not asked for
-        189,  # the primary has stepped down
-    }
-)
-"""What MongoDB answers when it is the server that can't go on, not one write that is bad."""
 INDEXES: Final = {
     **events.INDEXES,
     **ledger.INDEXES,
@@ -188,10 +161,14 @@ class Store:
     Args:
         client: connected to a replica set.
         name: the database's name.
+        counts: where transactions are counted.
     """
 
-    def __init__(self, client: MongoClient[dict[str, Any]], name: str) -> None:
+    def __init__(
+        self, client: MongoClient[dict[str, Any]], name: str, counts: Counts | None = None
+    ) -> None:
         self._client = client
+        self._counts = counts or Counts()
         self.database: Database[dict[str, Any]] = client.get_database(
             name, codec_options=CODEC, write_concern=MAJORITY
         )
@@ -237,7 +214,15 @@ class Store:
             Unavailable: the database did not come back within 30 seconds, or does not let us
                 write now: no right, no space, no majority.
         """
-        return _patiently(lambda: self._once(work))
+        begun = time.monotonic()
+        try:
+            return patiently(lambda: self._once(work), self._note_retry)
+        finally:
+            self._counts.observe(TRANSACTION_SECONDS, [(time.monotonic() - begun, 1)])
+
+    def _note_retry(self, state: RetryCallState) -> None:
+        self._counts.add(TRANSACTION_RETRIES, (cause(state),))
+        log_retry(state)
 
     def rehearse(self, work: Callable[[Records], T]) -> T:
         """As `transact`, and then undo all of it: what `work` returns is what would be.
@@ -247,7 +232,7 @@ class Store:
         Raises:
             Unavailable: as above.
         """
-        return _patiently(lambda: self._once(work, keep=False))
+        return patiently(lambda: self._once(work, keep=False))
 
     def read(self, work: Callable[[Records], T]) -> T:
         """Run `work`, which only reads, outside of any transaction; again as `transact` does.
@@ -255,11 +240,11 @@ class Store:
         Raises:
             Unavailable: the database did not come back within 30 seconds.
         """
-        return _patiently(lambda: work(self.records))
+        return patiently(lambda: work(self.records))
 
     def present(self) -> Timestamp:
         """The present moment, for `as_of`."""
-        return _patiently(lambda: snapshots.present(self._client))
+        return patiently(lambda: snapshots.present(self._client))
 
     def history_kept_for(self) -> int:
         """For how many seconds MongoDB keeps what was overwritten.
@@ -267,7 +252,7 @@ class Store:
         Raises:
             Unavailable: it keeps none, or did not answer.
         """
-        return _patiently(lambda: snapshots.kept_for(self._client))
+        return patiently(lambda: snapshots.kept_for(self._client))
 
     def keep_history_for(self, seconds: int) -> None:
         """Let MongoDB keep what is overwritten for so long, if this user may say so.
@@ -275,7 +260,7 @@ class Store:
         Raises:
             Unavailable: it can't be told, or did not answer.
         """
-        _patiently(lambda: snapshots.keep_for(self._client, seconds))
+        patiently(lambda: snapshots.keep_for(self._client, seconds))
 
     def as_of(self, moment: Timestamp, work: Callable[[Records], T]) -> T:
         """Run `work`, which only reads, on what was stored at that moment; again as `transact`.
@@ -289,7 +274,7 @@ class Store:
             with snapshots.as_of(self._client, moment) as session:
                 return work(Records(self.database, session))
 
-        return _patiently(once)
+        return patiently(once)
 
     def _once(self, work: Callable[[Records], T], *, keep: bool = True) -> T:
         with (
@@ -302,7 +287,7 @@ class Store:
         ):
             result = work(Records(self.database, session))
             if keep:
-                _commit(session)
+                commit(session)
             else:
                 session.abort_transaction()
             return result
@@ -345,83 +330,3 @@ class Store:
 
 def _ascending(fields: Sequence[str]) -> IndexModel:
     return IndexModel([(name, ASCENDING) for name in fields])
-
-
-def _patiently(work: Callable[[], T]) -> T:
-    """Run `work`, again and again where another try can cure what ended it."""
-    try:
-        for attempt in Retrying(
-            retry=_curing(),
-            # Many at one hot document undo each other without end if all come back at once.
-            wait=wait_random_exponential(multiplier=0.02, max=LONGEST_PAUSE),
-            stop=stop_after_delay(TRANSACTION_SECONDS),
-            before_sleep=_log_retry,
-            retry_error_callback=_give_up,
-        ):
-            with attempt:
-                return work()
-    except OperationFailure as error:
-        if error.code in NOT_THE_EVENTS_FAULT:
-            raise Unavailable(f"MongoDB takes no writes now: {error}") from error
-        raise
-    raise AssertionError("tenacity ends by returning or raising")
-
-
-def _commit(session: ClientSession) -> None:
-    """Commit; while it is unknown whether a commit arrived, ask for it again."""
-    for attempt in Retrying(
-        retry=retry_if_exception(
-            lambda error: (
-                isinstance(error, PyMongoError)
-                and error.has_error_label("UnknownTransactionCommitResult")
-            )
-        ),
-        wait=wait_random_exponential(multiplier=0.01, max=1.0),
-        stop=stop_after_delay(TRANSACTION_SECONDS),
-        reraise=True,
-    ):
-        with attempt:
-            session.commit_transaction()
-
-
-def _curing() -> Callable[[RetryCallState], bool]:
-    """Tells of each try whether another can cure what ended it."""
-    duplicates = 0
-
-    def curable(state: RetryCallState) -> bool:
-        nonlocal duplicates
-        error = state.outcome.exception() if state.outcome else None
-        if _duplicate(error):
-            # A race is over by the next try; a key that stays taken is a fault, and has to be
-            # told. Conflicts in between, which a hot document has many of, do not count.
-            duplicates += 1
-            return duplicates < DUPLICATE_TRIES
-        return isinstance(error, Outdated | ConnectionFailure) or (
-            isinstance(error, PyMongoError)
-            and (
-                error.has_error_label("TransientTransactionError")
-                or error.has_error_label("UnknownTransactionCommitResult")
-            )
-        )
-
-    return curable
-
-
-def _duplicate(error: BaseException | None) -> bool:
-    if isinstance(error, BulkWriteError):
-        faults = error.details.get("writeErrors", [])
-        return bool(faults) and all(fault["code"] == DUPLICATE_KEY for fault in faults)
-    return isinstance(error, DuplicateKeyError)
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.debug("transaction_retried", attempt=state.attempt_number, error=str(error)[:200])
-
-
-def _give_up(state: RetryCallState) -> Any:
-    error = state.outcome.exception() if state.outcome else None
-    raise Unavailable(
-        f"MongoDB did not complete a transaction within {TRANSACTION_SECONDS:.0f} s "
-        f"({state.attempt_number} tries): {error}"
-    ) from error

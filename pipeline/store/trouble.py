@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from pipeline.store.commands import ROUND_TRIP
-from pipeline.store.ledger import LedgerRow, LedgerState, row_of
+from pipeline.store.ledger import TROUBLE, LedgerRow, LedgerState, row_of
 from pipeline.store.paging import between, beyond
 
 
@@ -68,6 +68,15 @@ class Tally(NamedTuple):
     events: int
     oldest: datetime
     newest: datetime
+
+
+class Waiting(NamedTuple):
+    """How many events of a handler are in a state of trouble, and since when the oldest is."""
+
+    handler: str
+    state: str
+    events: int
+    oldest: datetime
 
 
 class Trouble:
@@ -126,6 +135,32 @@ class Trouble:
             session=self._session,
         )
         return [Tally(**row.pop("_id"), **row) for row in groups]
+
+    def standing(self) -> list[Waiting]:
+        """How many events are in trouble, by handler and state; read from the index alone."""
+        groups = self._ledger.aggregate(
+            [
+                {
+                    "$match": {
+                        "trouble": True,
+                        "state": {"$in": [state.value for state in TROUBLE]},
+                    }
+                },
+                {
+                    "$group": {
+                        "_id": {"handler": "$handler", "state": "$state"},
+                        "events": {"$sum": 1},
+                        "oldest": {"$min": "$write_at"},
+                    }
+                },
+            ],
+            session=self._session,
+            hint="trouble_in_time",
+        )
+        return [
+            Waiting(row["_id"]["handler"], row["_id"]["state"], row["events"], row["oldest"])
+            for row in groups
+        ]
 
     def _in_order(
         self,

@@ -14,6 +14,8 @@ from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.locks import Locks
+from pipeline.metrics import Counts
+from pipeline.metrics.own import own_registry, serve
 from pipeline.queue import JobQueue
 from pipeline.store.verifications import SAMPLE
 from pipeline.verification import Drift, Sampler
@@ -95,9 +97,9 @@ def test_prometheus_sees_the_drift(pipeline: Sampling) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     metrics = Metrics(pipeline.registry.tables())
-    metrics.serve("127.0.0.1", port)
-    metrics.tell(None)
-    metrics.tell(Drift("0/2", 30, {"tickets": 2}, 1))
+    serve(own_registry("sweeper", metrics), "127.0.0.1", port)
+    metrics.tell(None, leads=True)
+    metrics.tell(Drift("0/2", 30, {"tickets": 2}, 1), leads=True)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         said = answer.read().decode()
     assert 'pipe_drift_documents{table="tickets"} 2.0' in said
@@ -105,7 +107,7 @@ def test_prometheus_sees_the_drift(pipeline: Sampling) -> None:
     assert "pipe_drift_unknown 1.0" in said
     assert "pipe_drift_sampled_documents 30.0" in said
     with pytest.raises(Unavailable, match="PIPELINE_METRICS_PORT"):
-        Metrics([]).serve("127.0.0.1", port)
+        serve(own_registry("sweeper"), "127.0.0.1", port)
 
 
 def test_who_does_not_lead_any_more_shows_nothing(pipeline: Sampling, redis_server: Redis) -> None:
@@ -114,12 +116,12 @@ def test_who_does_not_lead_any_more_shows_nothing(pipeline: Sampling, redis_serv
     leader = Leader(Locks(redis_server, SystemClock()), "one", 1.0)
     sweeper = pipeline.sweeper_of(redis_server)
     metrics = Metrics(pipeline.registry.tables())
-    go_round(leader, sweeper, pipeline.sampler, metrics)
+    go_round(leader, sweeper, pipeline.sampler, metrics, Counts())
     shown = [family.name for family in metrics.collect()]
     assert shown == ["pipe_drift_documents", "pipe_drift_unknown", "pipe_drift_sampled_documents"]
     redis_server.flushall()
     assert Leader(Locks(redis_server, SystemClock()), "two", 1.0).leads()
-    go_round(leader, sweeper, pipeline.sampler, metrics)
+    go_round(leader, sweeper, pipeline.sampler, metrics, Counts())
     assert list(metrics.collect()) == []
 
 

@@ -13,6 +13,13 @@ from workers.cli.context import Exit, Json, cell, opened, out, print_json, setti
 from workers.cli.up import up
 from workers.doctor import checks
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        help="Port for /metrics, instead of PIPELINE_METRICS_PORT; 0: none.", min=0, max=65535
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -24,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def run_worker(
     name: Annotated[str, typer.Option(help="Name in ledger and logs.")] = "worker",
+    metrics_port: MetricsPort = None,
     first: Annotated[Lane, typer.Option(help="The lane it takes from first.")] = Lane.OBSERVERS,
 ) -> None:
     """Run one worker: it takes batches from the lanes until SIGTERM.
@@ -31,15 +39,18 @@ def run_worker(
     Of several workers some should look at each lane first: two of them adding to the same
     totals at once only get in each other's way.
     """
-    settings = settings_from()
+    settings = settings_from(metrics_port=metrics_port)
     logs.configure(settings.log_level, process=process_name(name))
     with opened(settings) as app:
         worker.run(app, name, [first, *(lane for lane in Lane if lane is not first)])
 
 
-def run_sweeper() -> None:
-    """Run the sweeper: it enqueues again whatever no job stands for."""
-    settings = settings_from()
+def run_sweeper(metrics_port: MetricsPort = None) -> None:
+    """Run the sweeper: it enqueues again whatever no job stands for.
+
+    Its metrics are those of the whole pipeline; other processes tell of themselves only.
+    """
+    settings = settings_from(metrics_port=metrics_port)
     logs.configure(settings.log_level, process=process_name("sweeper"))
     with opened(settings) as app:
         sweeper.run(app)

@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import Unavailable
+from pipeline.metrics.own import own_registry, serve
 from pipeline.settings import Settings
 from workers import logs
 from workers.bootstrap import application, process_name, servers
 from workers.cli.context import cell, err, explained, out, settings_from
 from workers.doctor import without_secret
 from workers.lookout import Lookout
+from workers.metrics import Children
 from workers.monitor import Snapshot, snapshot
 from workers.supervision import Phase
 from workers.supervisor import ChildView, Supervisor
@@ -50,8 +52,14 @@ def up(
             where.environment(),
             drain_seconds=settings.drain_seconds,
         )
-        supervisor.add_workers(settings.workers, ceiling_mib=settings.worker_memory_mib)
-        supervisor.add("sweeper", "sweeper")
+        port = settings.metrics_port
+        supervisor.add("sweeper", "sweeper", "--metrics-port", str(port + 1 if port else 0))
+        supervisor.add_workers(
+            settings.workers,
+            ceiling_mib=settings.worker_memory_mib,
+            first_port=port + 2 if port else 0,
+        )
+        serve(own_registry("up", Children(supervisor.children)), settings.metrics_host, port)
         if settings.dashboard_port:
             supervisor.add("console", module="dashboards")
         try:

@@ -1,57 +1,66 @@
-"""What Prometheus is told."""
+"""What the sweeper that leads tells; the others tell nothing but of themselves.
+
+Were the same totals told by several processes, a sum over them would be a multiple.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from pipeline.errors import Unavailable
 from pipeline.verification import Drift
 
 
+def nothing() -> Iterable[Family]:
+    """Tell nothing."""
+    return ()
+
+
 class Metrics(Collector):
-    """Gauges of the background verification.
+    """What the pipeline as a whole has counted, and gauges of the background verification.
 
     Args:
         tables: every table that may have drifted.
+        shared: tells the rest while we lead.
+
+    Attributes:
+        leads: whether we lead, as far as we know.
+        drift: what was told last.
     """
 
-    def __init__(self, tables: Sequence[str]) -> None:
+    def __init__(
+        self, tables: Sequence[str], shared: Callable[[], Iterable[Family]] = nothing
+    ) -> None:
+        self.leads = False
         self._tables = [*tables, "ledger"]
-        self._told: Drift | None = None
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._shared = shared
+        self.drift: Drift | None = None
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve them from a thread of their own.
-
-        Raises:
-            Unavailable: the port is taken.
-        """
-        try:
-            start_http_server(port, host, registry=self._registry)
-        except OSError as error:
-            raise Unavailable(
-                f"metrics can't be served on {host}:{port}: {error.strerror}; "
-                f"set PIPELINE_METRICS_PORT to a free port, or to 0 for none"
-            ) from None
-
-    def tell(self, drift: Drift | None) -> None:
+    def tell(self, drift: Drift | None, *, leads: bool) -> None:
         """Show what the last sample has found; None where that is not known, or for others to say.
 
         A gauge of which nothing is known is not there: an old value would stand beside that of
         the sweeper that leads now.
         """
-        self._told = drift
+        self.drift, self.leads = drift, leads
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Family]:
+        """Nothing: a registry would else ask for all of it when it is made."""
+        yield from ()
+
+    def collect(self) -> Iterator[Family]:
         """What is asked for by Prometheus, in a thread of its own."""
-        drift = self._told
-        if drift is None:
+        if not self.leads:
             return
+        yield from self._shared()
+        drift = self.drift
+        if drift is not None:
+            yield from self._drift(drift)
+
+    def _drift(self, drift: Drift) -> Iterator[Family]:
         wrong = GaugeMetricFamily(
             "pipe_drift_documents",
             "Documents found wrong by the last background verification, by table.",

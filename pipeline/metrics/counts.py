@@ -1,0 +1,114 @@
+"""The counts of one process, until they are sent."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from pipeline.metrics.catalogue import Counter, Gauge, Histogram
+
+MICROSECONDS: Final = 1_000_000
+SEPARATOR: Final = "\x1f"
+"""Between the parts of a field; in no name and no label."""
+SUM: Final = "s"
+"""Names the field of a histogram's sum, in millionths, so that sums are whole numbers too."""
+LONGEST_EXEMPLAR: Final = 100
+"""Characters of an event's key; OpenMetrics allows 128 for the names and values together."""
+
+Labels = tuple[str, ...]
+
+
+class Exemplar(NamedTuple):
+    """One event of many, to look at.
+
+    Attributes:
+        event: its key.
+        value: what was seen of it.
+        at: when, in seconds since 1970.
+    """
+
+    event: str
+    value: float
+    at: float
+
+
+class Taken(NamedTuple):
+    """What was counted since it was last taken.
+
+    Attributes:
+        added: by field, how much more.
+        noted: by field, the last value; of an exemplar event, value and time.
+    """
+
+    added: Mapping[str, int]
+    noted: Mapping[str, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.noted)
+
+
+class Counts:
+    """Counts of one process; safe among threads, and cheap: an addition to a dictionary each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._added: defaultdict[str, int] = defaultdict(int)
+        self._noted: dict[str, str] = {}
+
+    def add(self, metric: Counter, labels: Labels = (), n: int = 1) -> None:
+        """Count n more."""
+        if n:
+            with self._lock:
+                self._added[field_of(metric.name, labels)] += n
+
+    def observe(
+        self, metric: Histogram, values: Iterable[tuple[float, int]], labels: Labels = ()
+    ) -> None:
+        """Count values, each with how often it was seen."""
+        prefix, total = field_of(metric.name, labels), 0.0
+        buckets: defaultdict[int, int] = defaultdict(int)
+        for value, times in values:
+            buckets[bisect_left(metric.edges, value)] += times
+            total += value * times
+        if not buckets:
+            return
+        with self._lock:
+            for bucket, times in buckets.items():
+                self._added[f"{prefix}{SEPARATOR}{bucket}"] += times
+            self._added[f"{prefix}{SEPARATOR}{SUM}"] += round(total * MICROSECONDS)
+
+    def exemplify(self, metric: Histogram, exemplar: Exemplar, labels: Labels = ()) -> None:
+        """Note an event for the bucket that it falls into; the last one stays."""
+        if len(exemplar.event) > LONGEST_EXEMPLAR:
+            return
+        bucket = bisect_left(metric.edges, exemplar.value)
+        told = SEPARATOR.join((exemplar.event, f"{exemplar.value:.3f}", f"{exemplar.at:.3f}"))
+        with self._lock:
+            self._noted[f"{field_of(metric.name, labels)}{SEPARATOR}{bucket}"] = told
+
+    def note(self, metric: Gauge, value: float, labels: Labels = ()) -> None:
+        """Note the present value of a gauge."""
+        with self._lock:
+            self._noted[field_of(metric.name, labels)] = f"{value:.3f}"
+
+    def take(self) -> Taken:
+        """What was counted since this was last called; from now on it is the caller's."""
+        with self._lock:
+            taken = Taken(self._added, self._noted)
+            self._added, self._noted = defaultdict(int), {}
+        return taken
+
+    def give_back(self, taken: Taken) -> None:
+        """Count again what was taken and could not be sent."""
+        with self._lock:
+            for name, n in taken.added.items():
+                self._added[name] += n
+            self._noted = {**taken.noted, **self._noted}
+
+
+def field_of(name: str, labels: Labels) -> str:
+    """Where a metric with these labels is kept."""
+    return SEPARATOR.join((name, *labels)) if labels else name
