@@ -154,8 +154,10 @@ class Dispatcher:
 
     def _count(self, fresh: Sequence[Encoded], outcome: Receipt) -> None:
         """Count what was stored and what was turned away; it is sent with the batches."""
-        accepted = set(outcome.accepted)
-        stored = [event for event, _ in fresh if event.key in accepted]
+        stored = [event for event, _ in fresh]
+        if len(outcome.accepted) < len(stored):
+            accepted = set(outcome.accepted)
+            stored = [event for event in stored if event.key in accepted]
         self._submissions.accepted(stored, self._clock.now())
         self._submissions.turned_away(outcome.duplicates, outcome.conflicts)
 

@@ -16,8 +16,10 @@ from pipeline.declarations import Lane
 from pipeline.executor import Executor
 from pipeline.metrics.own import own_registry, serve
 from pipeline.queue import BatchWorker, Heartbeats, Report
+from pipeline.queue.worker import Run
 from pipeline.reporting import report
 from pipeline.store import Batch
+from pipeline.verification import Verifier
 from workers.bootstrap import Application, process_name
 
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -41,8 +43,8 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
     log.info("worker_stopped")
 
 
-def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor) -> None:
-    verifier = app.verifier(name)
+def run_of(app: Application, executor: Executor, verifier: Verifier) -> Run:
+    """What a worker does with batches, and counts of them."""
 
     def run_batches(batches: Sequence[Batch]) -> Report:
         if batches[0].lane == Lane.REPAIR:
@@ -53,11 +55,15 @@ def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor
         count_run(app.counts, batches, outcome, app.clock.monotonic() - begun, app.clock.now())
         return report(outcome)
 
+    return run_batches
+
+
+def _work(app: Application, name: str, lanes: Sequence[Lane], executor: Executor) -> None:
     worker = BatchWorker(
         app.redis,
         name=name,
         lanes=lanes,
-        run=run_batches,
+        run=run_of(app, executor, app.verifier(name)),
         room=app.settings.batch_size,
         heartbeats=app.heartbeats,
         counts=app.counts,

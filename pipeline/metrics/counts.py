@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pipeline.metrics.catalogue import Counter, Gauge, Histogram
@@ -15,6 +16,8 @@ SEPARATOR: Final = "\x1f"
 """Between the parts of a field; in no name and no label."""
 SUM: Final = "s"
 """Names the field of a histogram's sum, in millionths, so that sums are whole numbers too."""
+REMEMBERED: Final = 1_000
+"""Names of fields kept at hand."""
 LONGEST_EXEMPLAR: Final = 100
 """Characters of an event's key; OpenMetrics allows 128 for the names and values together."""
 
@@ -68,26 +71,24 @@ class Counts:
         self, metric: Histogram, values: Iterable[tuple[float, int]], labels: Labels = ()
     ) -> None:
         """Count values, each with how often it was seen."""
-        prefix, total = field_of(metric.name, labels), 0.0
-        buckets: defaultdict[int, int] = defaultdict(int)
-        for value, times in values:
-            buckets[bisect_left(metric.edges, value)] += times
-            total += value * times
-        if not buckets:
-            return
+        edges, total = metric.edges, 0.0
+        *buckets, sum_of = fields_of(metric.name, labels, len(edges) + 1)
         with self._lock:
-            for bucket, times in buckets.items():
-                self._added[f"{prefix}{SEPARATOR}{bucket}"] += times
-            self._added[f"{prefix}{SEPARATOR}{SUM}"] += round(total * MICROSECONDS)
+            added = self._added
+            for value, times in values:
+                added[buckets[bisect_left(edges, value)]] += times
+                total += value * times
+            if total:
+                added[sum_of] += round(total * MICROSECONDS)
 
     def exemplify(self, metric: Histogram, exemplar: Exemplar, labels: Labels = ()) -> None:
         """Note an event for the bucket that it falls into; the last one stays."""
         if len(exemplar.event) > LONGEST_EXEMPLAR:
             return
-        bucket = bisect_left(metric.edges, exemplar.value)
-        told = SEPARATOR.join((exemplar.event, f"{exemplar.value:.3f}", f"{exemplar.at:.3f}"))
+        fields = fields_of(metric.name, labels, len(metric.edges) + 1)
+        told = f"{exemplar.event}{SEPARATOR}{exemplar.value:.3f}{SEPARATOR}{exemplar.at:.3f}"
         with self._lock:
-            self._noted[f"{field_of(metric.name, labels)}{SEPARATOR}{bucket}"] = told
+            self._noted[fields[bisect_left(metric.edges, exemplar.value)]] = told
 
     def note(self, metric: Gauge, value: float, labels: Labels = ()) -> None:
         """Note the present value of a gauge."""
@@ -109,6 +110,13 @@ class Counts:
             self._noted = {**taken.noted, **self._noted}
 
 
+@lru_cache(maxsize=REMEMBERED)
 def field_of(name: str, labels: Labels) -> str:
     """Where a metric with these labels is kept."""
-    return SEPARATOR.join((name, *labels)) if labels else name
+    return SEPARATOR.join((name, *labels))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def fields_of(name: str, labels: Labels, buckets: int) -> list[str]:
+    """Where the buckets of a histogram are kept, and at the end where its sum is."""
+    return [SEPARATOR.join((name, *labels, part)) for part in (*map(str, range(buckets)), SUM)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import repeat
 
 from pipeline.clock import Clock
 from pipeline.errors import Overloaded, Unavailable
@@ -54,11 +55,13 @@ class Submissions:
 
     def accepted(self, events: Sequence[Event], now: datetime) -> None:
         """Count events that are stored now."""
-        self._by_tenant("accepted", [event.tenant for event in events])
-        lags = [(max(0.0, (now - event.occurred_at).total_seconds()), 1) for event in events]
-        self._counts.observe(SOURCE_LAG, lags)
-        for tenant in self._tenants.intersection(event.tenant for event in events):
-            self._counts.note(LAST_RECEIVED, now.timestamp(), (tenant,))
+        tenants = [event.tenant for event in events]
+        self._by_tenant("accepted", tenants)
+        at = now.timestamp()
+        seconds = [max(0.0, at - event.occurred_at.timestamp()) for event in events]
+        self._counts.observe(SOURCE_LAG, zip(seconds, repeat(1)))
+        for tenant in self._tenants.intersection(tenants):
+            self._counts.note(LAST_RECEIVED, at, (tenant,))
 
     def turned_away(self, duplicates: Sequence[str], conflicts: Sequence[str]) -> None:
         """Count copies, by their event keys."""
