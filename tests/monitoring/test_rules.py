@@ -186,7 +186,7 @@ CASES = [
             FRESH + '_bucket{handler="a.b",le="30.0"}': "0+60x30 1800+6x60",
             FRESH + '_bucket{handler="a.b",le="10.0"}': "0x90",
         },
-        {(30, "PipeBudgetBurns"): 0, (60, "PipeBudgetBurns"): 2},
+        {(30, "PipeBudgetBurns"): 0, (60, "PipeBudgetBurns"): 3},
     ),
 ]
 
