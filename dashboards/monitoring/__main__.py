@@ -10,18 +10,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from dashboards.monitoring.rules import alert_rules, recording_rules
-
-HERE: Final = Path(__file__).parents[1]
+from dashboards.monitoring.boards import files
+from dashboards.monitoring.rules import HERE, write_rules
 
 
-def write_rules(folder: Path, patience: float = 1.0) -> None:
-    """Write the rules for Prometheus into a folder."""
+def write_boards(folder: Path) -> None:
+    """Write the dashboards for Grafana into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recording.rules.yml").write_text(recording_rules())
-    (folder / "alerts.rules.yml").write_text(alert_rules(patience))
+    for name, text in files():
+        (folder / name).write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboards.monitoring", description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE, help="where; in the repository else")
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies each `for`")
-    parser.add_argument("--rules-only", action="store_true", help="no dashboards")
     asked = parser.parse_args(arguments)
     write_rules(asked.out / "prometheus", asked.patience)
+    write_boards(asked.out / "grafana" / "boards")
     return 0
 
 

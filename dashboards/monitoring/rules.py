@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from dashboards.monitoring.alerts import ALERTS, Alert
 from dashboards.monitoring.objectives import BURNS, FEWEST, OBJECTIVES, WINDOWS, Burn, Objective
 
+HERE: Final = Path(__file__).parents[1]
+"""The folder of dashboards, where all that is written is kept."""
 HEAD: Final = "# Written by `python -m dashboards.monitoring`; change it there.\ngroups:\n"
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONG: Final = "30d"
 """Evaluated rarely: it looks at a month of samples."""
 CONSOLE: Final = "{{ $externalLabels.console }}"
 """Where the console is, as `external_labels` of Prometheus' own configuration says."""
+
+
+def write_rules(folder: Path, patience: float = 1.0) -> None:
+    """Write both kinds of rules into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recording.rules.yml").write_text(recording_rules())
+    (folder / "alerts.rules.yml").write_text(alert_rules(patience))
 
 
 def recording_rules() -> str:

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dashboards.monitoring.__main__ import HERE, write_rules
 from dashboards.monitoring.alerts import ALERTS
-from dashboards.monitoring.rules import alert_rules, recording_rules
+from dashboards.monitoring.rules import HERE, alert_rules, recording_rules, write_rules
 from tests.monitoring.promtool import promtool, tried
 
 ROOT = Path(__file__).parents[2]

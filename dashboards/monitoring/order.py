@@ -1,0 +1,96 @@
+"""What came out of order, what is in trouble, and is what is stored right?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.monitoring.panels import Board, Panel, rate
+
+ORDER: Final = (
+    Panel(
+        "Events out of order",
+        "Late ones heal what came after them.",
+        "ops",
+        rate("pipe_events_out_of_order_total", "handler, mark"),
+        console="/ops/order",
+    ),
+    Panel(
+        "How late",
+        "Each square: how many events were so late.",
+        "s",
+        (
+            (
+                "sum by (le) (increase(pipe_event_lateness_seconds_bucket{$s}[$__rate_interval]))",
+                "{{le}}",
+            ),
+        ),
+        "heatmap",
+        "/ops/order",
+    ),
+)
+TROUBLE: Final = (
+    Panel(
+        "Events in trouble",
+        "Retrying, snoozed, held back or dead.",
+        "short",
+        (
+            (
+                "sum by (handler, state) (pipe_trouble_events{$s}) or vector(0)",
+                "{{handler}} {{state}}",
+            ),
+        ),
+        console="/ops/failed",
+    ),
+    Panel(
+        "Oldest in trouble",
+        "Since when the oldest is in that state.",
+        "s",
+        (
+            (
+                "max by (handler, state) (pipe_trouble_oldest_age_seconds{$s}) or vector(0)",
+                "{{handler}} {{state}}",
+            ),
+        ),
+        console="/ops/parked",
+    ),
+    Panel(
+        "Holds ended",
+        "By the predecessor that came, or by the end of the grace.",
+        "ops",
+        rate("pipe_event_holds_ended_total", "handler, end"),
+        console="/ops/parked",
+    ),
+)
+TRUTH: Final = (
+    Panel(
+        "Documents that have drifted",
+        "Found by the last background verification; must be 0.",
+        "short",
+        (("sum by (table) (pipe_drift_documents{$s})", "{{table}}"),),
+        console="/ops/reconcile",
+    ),
+    Panel(
+        "What was looked at",
+        "By the last background verification, and of how much nothing could be told.",
+        "short",
+        (
+            ("sum(pipe_drift_sampled_documents{$s})", "looked at"),
+            ("sum(pipe_drift_unknown{$s})", "not known"),
+        ),
+        console="/ops/reconcile",
+    ),
+    Panel(
+        "What people changed",
+        "Decisions by the command line.",
+        "ops",
+        rate("pipe_operator_actions_total", "action"),
+        console="/ops/audit",
+    ),
+)
+
+ORDER_BOARD: Final = Board(
+    "pipe-order",
+    "Pipeline / Order and truth",
+    "What came out of order, what is in trouble, and is what is stored right?",
+    (("Out of order", ORDER), ("In trouble", TROUBLE), ("Right or wrong", TRUTH)),
+)
