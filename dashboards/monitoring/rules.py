@@ -22,14 +22,23 @@ CONSOLE: Final = "{{ $externalLabels.console }}"
 
 
 def write_rules(folder: Path, patience: float = 1.0) -> None:
-    """Write both kinds of rules into a folder."""
+    """Write both kinds of rules into a folder.
+
+    Args:
+        folder: where.
+        patience: multiplies what alerts wait, and what rarely evaluated rules do.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recording.rules.yml").write_text(recording_rules())
+    (folder / "recording.rules.yml").write_text(recording_rules(patience))
     (folder / "alerts.rules.yml").write_text(alert_rules(patience))
 
 
-def recording_rules() -> str:
-    """The rules that alerts and dashboards share."""
+def recording_rules(scale: float = 1.0) -> str:
+    """The rules that alerts and dashboards share.
+
+    Args:
+        scale: by how much the time between two looks at a month is multiplied.
+    """
     shared = [
         _record("lane:pipe_batches:rate5m", BATCHES_RATE),
         _record("lane:pipe_lane_drain_seconds:estimate", DRAIN),
@@ -46,7 +55,11 @@ def recording_rules() -> str:
         for window in dict.fromkeys(burn.long for burn in BURNS):
             rule = _record(f"slo:bad_events:increase{window}", bad_events(one, window), labels)
             fast.append(rule)
-    groups = [("pipe_shared", "", shared), ("pipe_slo", "", fast), ("pipe_slo_month", "5m", slow)]
+    groups = [
+        ("pipe_shared", "", shared),
+        ("pipe_slo", "", fast),
+        ("pipe_slo_month", _scaled("5m", scale), slow),
+    ]
     return HEAD + "".join(_group(*group) for group in groups)
 
 

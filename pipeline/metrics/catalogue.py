@@ -211,7 +211,7 @@ OPERATOR_ACTIONS: Final = Counter(
     "pipe_operator_actions",
     "What people changed by the command line, in events or policies.",
     ("action",),
-    {"action": ("requeue", "discard", "undo", "redo", "hold", "locks", "repair")},
+    {"action": ("requeue", "discard", "undo", "redo", "hold", "locks")},
 )
 
 CATALOGUE: Final[tuple[Metric, ...]] = (

@@ -12,6 +12,7 @@ from pipeline.declarations import Fold
 from pipeline.errors import PipelineError
 from pipeline.holding import LONGEST_GRACE_MS, HoldPolicy
 from pipeline.lateness import HoldCost, cost_json, costs
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.registry import Registry
 from pipeline.store import Among
 from pipeline.store.policies import HoldPolicies, Scope
@@ -77,6 +78,7 @@ def change(
             _ensure_numbered(app.registry, handler)
         policies = HoldPolicies(app.store.database)
         policies.change(scope, values, app.clock.now())
+        app.counts.add(OPERATOR_ACTIONS, ("hold",))
         shown = in_force(policies, HoldPolicy(), scope)
     _tell(shown, as_json=as_json)
 

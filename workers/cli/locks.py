@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from pipeline.locks import LockPolicy, WhenBusy
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.store.policies import LockPolicies, Scope
 from workers.cli.context import Exit, Json, fail, opened, out, print_json, settings_from
 from workers.cli.options import OfHandler, OfTenant
@@ -78,6 +79,7 @@ def change(
             app.registry.handler(handler)
         policies = LockPolicies(app.store.database)
         policies.change(scope, values, app.clock.now())
+        app.counts.add(OPERATOR_ACTIONS, ("locks",))
         shown = in_force(policies, LockPolicy(), scope)
     if as_json:
         print_json([one.as_json() for one in shown])

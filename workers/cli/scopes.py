@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from pipeline.errors import NotFound
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.policies import PolicyTable
-from pipeline.store.policies import Policies, Scope
+from pipeline.store.policies import HoldPolicies, Policies, Scope
 from workers.cli.context import cell, err, opened, out, settings_from
 
 P = TypeVar("P", bound=BaseModel)
@@ -64,6 +65,7 @@ def forget(kind: type[Policies], scope: Scope) -> None:
     with opened(settings_from()) as app:
         if not kind(app.store.database).reset(scope):
             raise NotFound(f"no policy is set for {named(scope)}")
+        app.counts.add(OPERATOR_ACTIONS, ("hold" if kind is HoldPolicies else "locks",))
     out.print(f"[green]✓[/] forgotten: the policy for {cell(named(scope))}", highlight=False)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.undo import REASON_CHARACTERS, Redone, Undoing, Undone, as_json, key_of
 from workers.bootstrap import Application
 from workers.cli.context import Exit, Json, cell, err, opened, out, print_json, settings_from
@@ -62,7 +63,9 @@ def undo(
             if dry_run or not tried.done:
                 return
             _ask()
-        _show(undoing.undo(key, by=getpass.getuser(), reason=reason), tried=False, json=json)
+        undone = undoing.undo(key, by=getpass.getuser(), reason=reason)
+        app.counts.add(OPERATOR_ACTIONS, ("undo",), int(undone.done))
+        _show(undone, tried=False, json=json)
 
 
 def redo(event_id: EventId, *, json: Json = False) -> None:
@@ -75,6 +78,7 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
     """
     with opened(settings_from()) as app:
         redone = _undoing(app).redo(key_of(app.store, event_id))
+        app.counts.add(OPERATOR_ACTIONS, ("redo",), int(redone.done))
     if json:
         print_json(_redone_json(redone))
         return
