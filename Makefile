@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
 # Tests that mostly wait run two at a time; those that load the machine, one by one.
-TOGETHER := tests/unit tests/contract tests/integration tests/dashboards tests/faults/test_crash_points.py
+TOGETHER := tests/unit tests/contract tests/integration tests/dashboards tests/monitoring \
+            tests/faults/test_crash_points.py
 # `make coverage` judges both together.
 ALONE    := tests/acceptance tests/faults --ignore tests/faults/test_crash_points.py
 
