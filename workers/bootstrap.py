@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 
 from pipeline import queue as rq_door
 from pipeline.clock import Clock, SystemClock
