@@ -13,7 +13,7 @@ from redis import Redis
 from dashboards.rq_dashboard import create_app
 from pipeline.declarations import Lane
 from pipeline.metrics import Counts
-from pipeline.metrics.catalogue import EVENTS
+from pipeline.metrics.catalogue import EVENT_FAILURES, EVENTS, RUN_SECONDS
 from pipeline.metrics.own import own_registry
 from pipeline.queue import BatchWorker, JobQueue, totals
 from pipeline.store import Batch
@@ -107,6 +107,22 @@ def test_a_tenant_that_is_not_named_is_one_of_the_others(application_of: Applica
     app = application_of(sample_handlers)
     app.dispatcher.submit([fact("e1")])
     assert scraped(app)["pipe_intake_events_total", "accepted", "_other"] == 1
+
+
+def test_only_what_is_declared_or_listed_is_told(application_of: Applications) -> None:
+    """Whatever else stands in Redis; sibling observers are one label."""
+    app = application_of(sample_handlers)
+    for handler in ("owners.count+tenants.count", "owners.count+gone.away", "gone.away"):
+        app.counts.observe(RUN_SECONDS, [(1.0, 1)], (handler,))
+    for error in ("ValueError", "Oops17"):
+        app.counts.add(EVENT_FAILURES, ("owners.count", error))
+    app.send_counts()
+    told = scraped(app)
+    handlers = {labels[0] for (name, *labels) in told if name == "pipe_run_duration_seconds_sum"}
+    assert "owners.count+tenants.count" in handlers
+    assert not any("gone.away" in handler for handler in handlers)
+    errors = {labels[0] for (name, *labels) in told if name == "pipe_event_failures_total"}
+    assert errors == {"ValueError"}
 
 
 def test_a_run_costs_one_command_in_a_round_trip_that_is_made_anyway(
