@@ -140,6 +140,14 @@ ALERTS: Final = (
         "/ops/reconcile",
     ),
     Alert(
+        "PipeVerificationStale",
+        "time() - pipe_drift_last_sample_timestamp_seconds > 25200",
+        "10m",
+        "ticket",
+        "No background verification has been done for {{ $value | humanizeDuration }}.",
+        "/ops/reconcile",
+    ),
+    Alert(
         "PipeRedisEvicting",
         "increase(pipe_redis_evicted_keys_total[10m]) > 0",
         "0m",

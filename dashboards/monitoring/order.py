@@ -80,6 +80,14 @@ TRUTH: Final = (
         console="/ops/reconcile",
     ),
     Panel(
+        "Since the last background verification",
+        "A few minutes where it is on; hours where workers never have time for it.",
+        "s",
+        (("time() - max(pipe_drift_last_sample_timestamp_seconds{$s})", "last"),),
+        "stat",
+        "/ops/reconcile",
+    ),
+    Panel(
         "What people changed",
         "Decisions by the command line.",
         "ops",

@@ -6,7 +6,7 @@ Each time it is the next part, so that in the end everything was looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.clock import Clock
@@ -32,12 +32,14 @@ class Drift:
         documents: documents and temporal rows that it looked at.
         wrong: how many of them are wrong, by table.
         unknown: of how many things it can't be told.
+        ended_at: when it was done.
     """
 
     part: str
     documents: int
     wrong: dict[str, int]
     unknown: int
+    ended_at: datetime | None = None
 
 
 class Sampler:
@@ -82,7 +84,7 @@ class Sampler:
         if done is None:
             return None
         report = report_of(self._store, done.id, limit=1)
-        return Drift(report.scope, report.documents, report.wrong, report.unknown)
+        return Drift(report.scope, report.documents, report.wrong, report.unknown, done.ended_at)
 
     def _give_up_late(self, sample: Verification) -> None:
         """End a sample whose time is over, so that it keeps no other from its turn."""

@@ -118,7 +118,12 @@ def test_who_does_not_lead_any_more_shows_nothing(pipeline: Sampling, redis_serv
     metrics = Metrics(pipeline.registry.tables())
     go_round(leader, sweeper, pipeline.sampler, metrics, Counts())
     shown = [family.name for family in metrics.collect()]
-    assert shown == ["pipe_drift_documents", "pipe_drift_unknown", "pipe_drift_sampled_documents"]
+    assert shown == [
+        "pipe_drift_documents",
+        "pipe_drift_unknown",
+        "pipe_drift_sampled_documents",
+        "pipe_drift_last_sample_timestamp_seconds",
+    ]
     redis_server.flushall()
     assert Leader(Locks(redis_server, SystemClock()), "two", 1.0).leads()
     go_round(leader, sweeper, pipeline.sampler, metrics, Counts())

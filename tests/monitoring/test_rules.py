@@ -127,6 +127,11 @@ CASES = [
         {(3, "PipeDrift"): 0, (5, "PipeDrift"): 1},
     ),
     Case(
+        "nothing is verified any more",
+        {"pipe_drift_last_sample_timestamp_seconds": "-25000x30"},
+        {(13, "PipeVerificationStale"): 0, (15, "PipeVerificationStale"): 1},
+    ),
+    Case(
         "Redis throws keys away, once",
         {"pipe_redis_evicted_keys_total": "0x5 3x20"},
         {(4, "PipeRedisEvicting"): 0, (7, "PipeRedisEvicting"): 1, (20, "PipeRedisEvicting"): 0},

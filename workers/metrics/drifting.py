@@ -79,3 +79,9 @@ class Metrics(Collector):
             "Documents and temporal rows that the last background verification looked at.",
             value=drift.documents,
         )
+        if drift.ended_at is not None:
+            yield GaugeMetricFamily(
+                "pipe_drift_last_sample_timestamp_seconds",
+                "When the last background verification was done.",
+                value=drift.ended_at.timestamp(),
+            )
