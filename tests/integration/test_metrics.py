@@ -167,6 +167,7 @@ def test_counts_wait_for_a_redis_that_is_away(application_of: Applications) -> N
     lanes, counts = JobQueue(nowhere, app.counts), app.counts
     counts.add(EVENTS, ("tickets.apply", "done"), 2)
     assert not lanes.enqueue([Batch.of("tickets.apply", ["e"], "actions")])
+    assert not lanes.take_off(["e"])
     totals.flush(counts, app.redis)
     assert scraped(app)["pipe_events_total", "tickets.apply", "done"] == 2
 
@@ -224,5 +225,7 @@ def test_the_dashboard_tells_of_its_process(redis_server: Redis, redis_url: str)
 
 def test_nothing_is_sent_where_nothing_was_counted(redis_server: Redis) -> None:
     """An idle process does not touch the totals."""
+    redis_server.config_resetstat()
     totals.flush(Counts(), redis_server)
+    assert "cmdstat_eval" not in redis_server.info("commandstats")
     assert totals.read(redis_server) == totals.Read({}, {})
