@@ -53,12 +53,12 @@ def up(
             drain_seconds=settings.drain_seconds,
         )
         port = settings.metrics_port
-        supervisor.add("sweeper", "sweeper", "--metrics-port", str(port + 1 if port else 0))
         supervisor.add_workers(
             settings.workers,
             ceiling_mib=settings.worker_memory_mib,
             first_port=port + 2 if port else 0,
         )
+        supervisor.add("sweeper", "sweeper", "--metrics-port", str(port + 1 if port else 0))
         serve(own_registry("up", Children(supervisor.children)), settings.metrics_host, port)
         if settings.dashboard_port:
             supervisor.add("console", module="dashboards")
