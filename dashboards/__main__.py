@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import typer
@@ -14,8 +15,11 @@ from workers.cli.context import Exit, explained, settings_from
 
 def main() -> int:
     """Serve until told to end; the exit status tells what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m dashboards")
+    parser.add_argument("--metrics-port", type=int, help="instead of PIPELINE_METRICS_PORT")
+    asked = parser.parse_args()
     try:
-        settings = settings_from()
+        settings = settings_from(metrics_port=asked.metrics_port)
         logs.configure(settings.log_level, process=process_name("console"))
         with explained():
             serve(settings)

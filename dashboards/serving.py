@@ -10,6 +10,8 @@ import uvicorn
 from dashboards.access import Access
 from dashboards.app import create_app
 from pipeline.errors import Unavailable
+from pipeline.metrics.own import own_registry
+from pipeline.metrics.own import serve as tell
 from pipeline.settings import Settings
 from workers.bootstrap import application, servers
 from workers.embedded.process import listens
@@ -32,6 +34,7 @@ def serve(settings: Settings) -> None:
         raise Unavailable(
             f"port {port} is taken; set PIPELINE_DASHBOARD_PORT to a free one, or to 0 for any"
         )
+    tell(own_registry("console"), settings.metrics_host, settings.metrics_port)
     with servers(settings) as where, application(settings, where) as app:
         access = Access(settings)
         console = create_app(app, where.redis_url, access)

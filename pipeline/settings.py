@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     """Address that metrics are served on."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port on which a process serves metrics for Prometheus; 0 serves none. `pipeline up` takes
-    this one, and gives the sweeper the next and the workers those after it."""
+    this one; the sweeper has the next, the workers those after it, and the console the last."""
     metrics_tenants: Annotated[dict[str, float], NoDecode] = {}
     """Tenants that metrics tell apart, at most 200, each with the seconds for which it may send
     nothing; all others are one. In the environment `acme=3600,zoe`: zoe may be silent for ever."""

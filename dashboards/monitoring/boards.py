@@ -27,7 +27,7 @@ BOARDS: Final = (OVERVIEW_BOARD, STAGES_BOARD, ORDER_BOARD)
 PER_ROW: Final = 3
 WIDTH: Final = 24 // PER_ROW
 HEIGHT: Final = 8
-CONSOLE: Final = "http://127.0.0.1:9180"
+CONSOLE: Final = "http://127.0.0.1:9181"
 """Where the console is, unless the variable `console` says otherwise."""
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 HANDLERS: Final = "label_values(pipe_events_total, handler)"

@@ -40,7 +40,7 @@ def own_registry(role: str, *collectors: Collector) -> CollectorRegistry:
     """A registry of what a process is (build, CPU, memory, files), and of these collectors.
 
     Args:
-        role: worker, sweeper, up or dashboard; never a name of one process.
+        role: worker, sweeper, up or console; never a name of one process.
         collectors: what it tells besides.
     """
     registry = CollectorRegistry()

@@ -71,7 +71,7 @@ def free_ports(count: int) -> int:
 def watched(pipeline: Pipeline) -> Iterator[tuple[Pipeline, Prometheus]]:
     """Give a pipeline with two workers, and a Prometheus that watches all of its processes."""
     (pipeline.folder / "watched.py").write_text(HANDLERS)
-    ports, page = free_ports(4), free_port()
+    ports, page = free_ports(5), free_port()
     pipeline.env |= {
         "PIPELINE_HANDLERS": "watched",
         "PIPELINE_METRICS_PORT": str(ports),
@@ -80,7 +80,7 @@ def watched(pipeline: Pipeline) -> Iterator[tuple[Pipeline, Prometheus]]:
         "PIPELINE_SAMPLE_INTERVAL": "1",
         "PIPELINE_MAX_ATTEMPTS": "1",
     }
-    targets = [f"127.0.0.1:{port}" for port in (*range(ports, ports + 4), page)]
+    targets = [f"127.0.0.1:{port}" for port in range(ports, ports + 5)]
     with watching(pipeline.folder, targets) as prometheus:
         pipeline.up("--workers", "2")
         yield pipeline, prometheus

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo.database import Database
 from redis import Redis
 
-from dashboards.rq_dashboard import create_app
 from pipeline.declarations import Lane
 from pipeline.metrics import Counts
 from pipeline.metrics.catalogue import EVENT_FAILURES, EVENTS, RUN_SECONDS
@@ -213,14 +212,6 @@ def test_live_workers_and_started_batches_without_one_are_told(
     assert (told["pipe_workers", "busy"], told["pipe_workers", "idle"]) == (1, 1)
     assert told["pipe_lane_orphaned_batches", "actions"] == 1
     assert told["pipe_lane_jobs", "actions", "started"] == 2
-
-
-def test_the_dashboard_tells_of_its_process(redis_server: Redis, redis_url: str) -> None:
-    """On its own port."""
-    app = create_app(redis_url)
-    said = app.test_client().get("/metrics").get_data(as_text=True)
-    app.redis_conn.close()
-    assert 'pipe_build_info{role="dashboard"' in said
 
 
 def test_nothing_is_sent_where_nothing_was_counted(redis_server: Redis) -> None:

@@ -61,7 +61,8 @@ def up(
         supervisor.add("sweeper", "sweeper", "--metrics-port", str(port + 1 if port else 0))
         serve(own_registry("up", Children(supervisor.children)), settings.metrics_host, port)
         if settings.dashboard_port:
-            supervisor.add("console", module="dashboards")
+            console = str(port + 2 + settings.workers if port else 0)
+            supervisor.add("console", "--metrics-port", console, module="dashboards")
         try:
             with Lookout(lambda: snapshot(app), app.clock) as lookout:
                 _greet(settings)
