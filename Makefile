@@ -3,11 +3,12 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
-# Tests that mostly wait run two at a time; those that load the machine, one by one.
-TOGETHER := tests/unit tests/contract tests/integration tests/dashboards tests/monitoring \
-            tests/faults/test_crash_points.py
-# `make coverage` judges both together.
-ALONE    := tests/acceptance tests/faults --ignore tests/faults/test_crash_points.py
+# Tests that mostly wait run two at a time, the long ones first; those that stop and starve
+# processes or whole servers, one by one. `make coverage` judges both together.
+TOGETHER := tests/acceptance tests/faults/test_crash_points.py tests/dashboards tests/monitoring \
+            tests/integration tests/contract tests/unit
+ALONE    := tests/faults --ignore tests/faults/test_crash_points.py
+PYTEST   := $(BIN)/python -m pytest --durations=15 --cov --cov-report= --cov-fail-under=0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage lint bench lock clean
@@ -31,8 +32,8 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 	$(BIN)/python -m benchmarks.demo $(if $(EVENTS),--events $(EVENTS))
 
 test: setup ## every test, against real servers it starts itself
-	$(BIN)/python -m pytest --cov --cov-report= --cov-fail-under=0 -n 2 --dist loadfile $(TOGETHER)
-	$(BIN)/python -m pytest --cov --cov-report= --cov-fail-under=0 --cov-append $(ALONE)
+	$(PYTEST) -n 2 --dist loadfile $(TOGETHER)
+	$(PYTEST) --cov-append $(ALONE)
 
 coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml
 	$(BIN)/coverage report
