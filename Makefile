@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 EVENTS ?=
 # Tests that mostly wait run two at a time, the long ones first; those that stop and starve
 # processes or whole servers, one by one. `make coverage` judges both together.
-TOGETHER := tests/acceptance tests/faults/test_crash_points.py tests/dashboards tests/monitoring \
-            tests/integration tests/contract tests/unit
-ALONE    := tests/faults --ignore tests/faults/test_crash_points.py
+CRASHES  := tests/faults/test_crash_points.py
+TOGETHER := tests/acceptance $(CRASHES) tests/dashboards tests/monitoring tests/integration \
+            tests/contract tests/unit
+ALONE    := tests/faults --ignore $(CRASHES)
 PYTEST   := $(BIN)/python -m pytest --durations=15 --cov --cov-report= --cov-fail-under=0
 
 .DEFAULT_GOAL := help

@@ -36,7 +36,7 @@ ALERTS: Final = (
         "page",
         "Batches wait in lane {{ $labels.lane }} and none is done; the oldest is"
         " {{ $value | humanizeDuration }} old.",
-        "/ops/queues/{{ $labels.lane }}",
+        "/ops/queues",
     ),
     Alert(
         "PipeNoWorkers",
@@ -44,7 +44,7 @@ ALERTS: Final = (
         "3m",
         "page",
         "{{ $value }} batches wait and no worker lives.",
-        "/ops/workers",
+        "/ops/queues",
     ),
     Alert(
         "PipeLaneSlow",
@@ -52,7 +52,7 @@ ALERTS: Final = (
         "15m",
         "ticket",
         "Lane {{ $labels.lane }} needs {{ $value | humanizeDuration }} for what waits in it.",
-        "/ops/queues/{{ $labels.lane }}",
+        "/ops/queues",
     ),
     Alert(
         "PipeOutboxOverdue",
@@ -60,7 +60,7 @@ ALERTS: Final = (
         "5m",
         "page",
         "Batches have waited for the sweeper for {{ $value | humanizeDuration }}.",
-        "/ops/stalled",
+        "/ops/queues",
     ),
     Alert(
         "PipeIntakeNearlyClosed",
@@ -78,7 +78,7 @@ ALERTS: Final = (
         "ticket",
         "{{ $value }} started batches of lane {{ $labels.lane }} have no worker any more,"
         " and the sweeper does not take them back.",
-        "/ops/stalled",
+        "/ops/queues",
     ),
     Alert(
         "PipeWorkersDying",
@@ -86,7 +86,7 @@ ALERTS: Final = (
         "0m",
         "ticket",
         "Workers died while they ran {{ $value | humanize }} batches within 15 minutes.",
-        "/ops/workers",
+        "/ops/queues",
     ),
     Alert(
         "PipeCrashLoop",
@@ -94,7 +94,7 @@ ALERTS: Final = (
         "1m",
         "page",
         "{{ $value }} processes of {{ $labels.instance }} fail soon after each start.",
-        "/ops/workers",
+        "/ops/queues",
     ),
     Alert(
         "PipeDeadLetters",
@@ -111,7 +111,7 @@ ALERTS: Final = (
         "ticket",
         "An event of {{ $labels.handler }} is held back since {{ $value | humanizeDuration }},"
         " longer than any grace.",
-        "/ops/parked",
+        "/ops/late",
     ),
     Alert(
         "PipeTransactionsFight",
@@ -129,7 +129,7 @@ ALERTS: Final = (
         "5m",
         "ticket",
         "{{ $labels.tenant }} has sent nothing for {{ $value | humanizeDuration }}.",
-        "/ops/tenants/{{ $labels.tenant }}",
+        "/ops/events?tenant={{ $labels.tenant }}",
     ),
     Alert(
         "PipeDrift",
@@ -137,7 +137,7 @@ ALERTS: Final = (
         "0m",
         "ticket",
         "{{ $value }} documents of {{ $labels.table }} are not what their events come to.",
-        "/ops/reconcile",
+        "/ops/drift",
     ),
     Alert(
         "PipeVerificationStale",
@@ -145,7 +145,7 @@ ALERTS: Final = (
         "10m",
         "ticket",
         "No background verification has been done for {{ $value | humanizeDuration }}.",
-        "/ops/reconcile",
+        "/ops/drift",
     ),
     Alert(
         "PipeRedisEvicting",
@@ -177,7 +177,7 @@ ALERTS: Final = (
         "5m",
         "ticket",
         "{{ $labels.instance }} does not answer Prometheus.",
-        "/ops/workers",
+        "/ops/queues",
     ),
     Alert(
         "PipeMetricsAbsent",
@@ -185,7 +185,7 @@ ALERTS: Final = (
         "5m",
         "page",
         "No sweeper leads, or none tells Prometheus: nobody watches the pipeline.",
-        "/ops/workers",
+        "/ops/queues",
     ),
     Alert(
         "PipeWatchdog",

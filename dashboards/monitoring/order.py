@@ -12,7 +12,7 @@ ORDER: Final = (
         "Late ones heal what came after them.",
         "ops",
         rate("pipe_events_out_of_order_total", "handler, mark"),
-        console="/ops/order",
+        console="/ops/late",
     ),
     Panel(
         "How late",
@@ -25,7 +25,7 @@ ORDER: Final = (
             ),
         ),
         "heatmap",
-        "/ops/order",
+        "/ops/late",
     ),
 )
 TROUBLE: Final = (
@@ -51,14 +51,14 @@ TROUBLE: Final = (
                 "{{handler}} {{state}}",
             ),
         ),
-        console="/ops/parked",
+        console="/ops/late",
     ),
     Panel(
         "Holds ended",
         "By the predecessor that came, or by the end of the grace.",
         "ops",
         rate("pipe_event_holds_ended_total", "handler, end"),
-        console="/ops/parked",
+        console="/ops/late",
     ),
 )
 TRUTH: Final = (
@@ -67,7 +67,7 @@ TRUTH: Final = (
         "Found by the last background verification; must be 0.",
         "short",
         (("sum by (table) (pipe_drift_documents{$s})", "{{table}}"),),
-        console="/ops/reconcile",
+        console="/ops/drift",
     ),
     Panel(
         "What was looked at",
@@ -77,7 +77,7 @@ TRUTH: Final = (
             ("sum(pipe_drift_sampled_documents{$s})", "looked at"),
             ("sum(pipe_drift_unknown{$s})", "not known"),
         ),
-        console="/ops/reconcile",
+        console="/ops/drift",
     ),
     Panel(
         "Since the last background verification",
@@ -85,7 +85,7 @@ TRUTH: Final = (
         "s",
         (("time() - max(pipe_drift_last_sample_timestamp_seconds{$s})", "last"),),
         "stat",
-        "/ops/reconcile",
+        "/ops/drift",
     ),
     Panel(
         "What people changed",

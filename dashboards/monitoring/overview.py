@@ -58,7 +58,7 @@ INTAKE: Final = (
         "Those that the settings name; all others together.",
         "ops",
         rate("pipe_intake_events_total", "tenant", 'outcome="accepted"'),
-        console="/ops/tenants",
+        console="/ops/events",
     ),
     Panel(
         "Calls by how they ended",
@@ -91,7 +91,7 @@ INTAKE: Final = (
                 "{{tenant}}",
             ),
         ),
-        console="/ops/tenants",
+        console="/ops/events",
     ),
 )
 FRESH: Final = (
@@ -155,7 +155,7 @@ BACKLOG: Final = (
         "Those that beat, by what they do.",
         "short",
         now("pipe_workers", "state"),
-        console="/ops/workers",
+        console="/ops/queues",
     ),
     Panel(
         "Batches that workers died of, and overdue ones",
@@ -173,7 +173,7 @@ BACKLOG: Final = (
             ),
             ("max(pipe_outbox_overdue_seconds{$s})", "overdue, s"),
         ),
-        console="/ops/stalled",
+        console="/ops/queues",
     ),
 )
 

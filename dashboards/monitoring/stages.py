@@ -138,7 +138,7 @@ SELF: Final = (
                 "{{role}}",
             ),
         ),
-        console="/ops/workers",
+        console="/ops/queues",
     ),
     Panel(
         "CPU by role",
@@ -153,7 +153,7 @@ SELF: Final = (
                 "{{role}}",
             ),
         ),
-        console="/ops/workers",
+        console="/ops/queues",
     ),
     Panel(
         "Supervised processes",
@@ -163,7 +163,7 @@ SELF: Final = (
             ("sum by (phase) (pipe_processes{$s})", "{{phase}}"),
             ("sum(pipe_processes_crash_looping{$s})", "crash loop"),
         ),
-        console="/ops/workers",
+        console="/ops/queues",
     ),
     Panel(
         "Versions",
@@ -171,7 +171,7 @@ SELF: Final = (
         "none",
         (("count by (role, version) (pipe_build_info{$s})", ""),),
         "table",
-        "/ops/workers",
+        "/ops/queues",
     ),
 )
 

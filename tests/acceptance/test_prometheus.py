@@ -152,7 +152,7 @@ def test_prometheus_sees_all_of_it_and_a_fault_fires_and_clears(
             if alert["labels"]["alertname"] == "PipeNoWorkers"
         ]
         assert told["labels"]["severity"] == "page"
-        assert told["annotations"]["console_url"] == "http://console/ops/workers"
+        assert told["annotations"]["console_url"] == "http://console/ops/queues"
         assert told["annotations"]["runbook_url"] == "docs/runbooks/PipeNoWorkers.md"
     finally:
         for pid in pids:

@@ -1,6 +1,7 @@
 """docker-compose.yml as docker-compose reads it."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ AS_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdo
 
 
 def composed() -> dict[str, Any]:
-    """The whole of it, with the settings of .env.example.
+    """The whole of it, with the settings of .env.example and a token.
 
     docker-compose of Debian is written in Python, so the system's Python can read YAML.
     """
     done = subprocess.run(
         [needed("docker-compose"), "--env-file", ".env.example", "config"],
         cwd=ROOT,
+        env=os.environ | {"PIPELINE_CONSOLE_TOKEN": "of-this-test"},
         capture_output=True,
         text=True,
         check=False,

@@ -24,7 +24,7 @@ from workers.embedded.process import free_port
 from workers.embedded.programs import REDIS_SERVER
 
 PATIENCE = 60.0
-OURS = ("worker", "sweeper", "rq-dashboard")
+OURS = ("worker", "sweeper", "console")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_what_is_mounted_is_there_and_what_prometheus_asks_is_served(
                 assert mode == "ro", target
     text = (HERE / "prometheus" / "prometheus.yml").read_text()
     port = services["worker"]["environment"]["PIPELINE_METRICS_PORT"]
-    assert f"names: [worker, sweeper, rq-dashboard], type: A, port: {port}" in text
+    assert f"names: [worker, sweeper, console], type: A, port: {port}" in text
     assert promtool("check", "config", "--syntax-only", HERE / "prometheus" / "prometheus.yml")
 
 

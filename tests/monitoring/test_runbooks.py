@@ -1,4 +1,4 @@
-"""Runbooks name commands and settings that there are."""
+"""Runbooks name commands and settings that there are, and links lead somewhere."""
 
 import re
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import typer
 
+from dashboards.pages import PAGES
 from pipeline.settings import Settings
 from tests.monitoring.composed import ROOT
 from workers.cli.main import app
@@ -43,3 +44,17 @@ def _ensure_command(words: list[str]) -> None:
     known = {option for one in command.params for option in one.opts}
     given = {word for word in words if word.startswith("--")}
     assert given <= known, (command.name, given - known)
+
+
+def test_every_link_into_the_console_leads_to_a_page() -> None:
+    """Of rules, dashboards and runbooks; what stands behind a question mark is a filter."""
+    served = {route.path for page in PAGES for route in page.router.routes}
+    boards = ROOT / "dashboards"
+    written = [*boards.glob("prometheus/*.yml"), *boards.glob("grafana/boards/*.json")]
+    links = {
+        link
+        for file in [*written, *RUNBOOKS]
+        for link in re.findall(r"/ops/[\w/-]*", file.read_text())
+    }
+    assert len(links) > 5
+    assert links <= served
