@@ -6,6 +6,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from pipeline.clock import SystemClock
 from pipeline.declarations import Lane
@@ -130,7 +132,7 @@ def test_a_turn_of_a_worker_that_died_ends_by_itself(traffic: Traffic, redis_ser
 
 def test_where_redis_is_away_there_may_be_live_work_and_no_turn_is_given() -> None:
     """The worker's own loop waits for it."""
-    away = Traffic(Redis(port=1, socket_connect_timeout=1))
+    away = Traffic(Redis(port=1, retry=Retry(NoBackoff(), 0)))
     assert away.live()
     assert not away.take_turn()
     away.end_turn(1.0)
@@ -183,25 +185,19 @@ def test_alone_a_unit_is_done_at_one_go(pipeline: Verifying, redis_server: Redis
     assert not redis_server.exists(Traffic.TURN)
 
 
-def test_while_a_worker_rests_it_takes_live_jobs_only(redis_server: Redis) -> None:
-    """The next unit waits."""
-    other = Batch.of(HANDLER, ["v/00002"], Lane.REPAIR)
-    assert work(redis_server, UNIT, other, rest_seconds=60.0) == [UNIT.id]
-    assert JobQueue(redis_server).lengths()["repair"] == 1
-
-
-def test_a_live_job_does_not_wait_for_the_end_of_a_rest(redis_server: Redis) -> None:
-    """It is taken as soon as it is there."""
-    lanes = JobQueue(redis_server)
-    lanes.enqueue([UNIT])
+def test_a_worker_that_rests_takes_live_jobs_and_no_others(redis_server: Redis) -> None:
+    """Those as soon as they are there; the next unit waits."""
+    lanes, other = JobQueue(redis_server), Batch.of(HANDLER, ["v/00002"], Lane.REPAIR)
+    lanes.enqueue([UNIT, other])
     ran: list[str] = []
 
     def run(batches: Sequence[Batch]) -> Report:
         ran.extend(batch.id for batch in batches)
         return Report([LIVE] if batches == [UNIT] else (), rest_seconds=60.0)
 
-    worker_of(redis_server, run).work(max_jobs=2, max_idle_time=1, logging_level="CRITICAL")
+    worker_of(redis_server, run).work(max_jobs=2, logging_level="CRITICAL")
     assert ran == [UNIT.id, LIVE.id]
+    assert lanes.lengths()["repair"] == 1
 
 
 def test_a_rest_that_is_over_lets_the_next_unit_be_taken(redis_server: Redis) -> None:
