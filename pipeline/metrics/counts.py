@@ -7,15 +7,16 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Final, NamedTuple
 
 from pipeline.metrics.catalogue import Counter, Gauge, Histogram
 
-MICROSECONDS: Final = 1_000_000
 SEPARATOR: Final = "\x1f"
 """Between the parts of a field; in no name and no label."""
 SUM: Final = "s"
-"""Names the field of a histogram's sum, in millionths, so that sums are whole numbers too."""
+"""Names the field of a histogram's sum: of old events the lags alone come to many centuries, so
+it is no whole number."""
 REMEMBERED: Final = 1_000
 """Names of fields kept at hand."""
 LONGEST_EXEMPLAR: Final = 100
@@ -46,7 +47,7 @@ class Taken(NamedTuple):
         noted: by field, the last value; of an exemplar event, value and time.
     """
 
-    added: Mapping[str, int]
+    added: Mapping[str, int | float]
     noted: Mapping[str, str]
 
     def __bool__(self) -> bool:
@@ -58,7 +59,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._added: defaultdict[str, int] = defaultdict(int)
+        self._added: defaultdict[str, int | float] = defaultdict(int)
         self._noted: dict[str, str] = {}
 
     def add(self, metric: Counter, labels: Labels = (), n: int = 1) -> None:
@@ -78,8 +79,8 @@ class Counts:
             for value, times in values:
                 added[buckets[bisect_left(edges, value)]] += times
                 total += value * times
-            if total:
-                added[sum_of] += round(total * MICROSECONDS)
+            if total and isfinite(total):
+                added[sum_of] += float(total)
 
     def exemplify(self, metric: Histogram, exemplar: Exemplar, labels: Labels = ()) -> None:
         """Note an event for the bucket that it falls into; the last one stays."""

@@ -16,17 +16,17 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from pipeline.metrics.catalogue import CATALOGUE, Counter, Histogram, Metric
-from pipeline.metrics.counts import MICROSECONDS, SEPARATOR, SUM, Labels
+from pipeline.metrics.counts import SEPARATOR, SUM, Labels
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 _BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
 T = TypeVar("T")
-Parts = dict[Labels, dict[str, int]]
+Parts = dict[Labels, dict[str, float]]
 Notes = dict[Labels, dict[str, str]]
 
 
 def families(
-    totals: Mapping[str, int],
+    totals: Mapping[str, float],
     last: Mapping[str, str],
     known: Mapping[str, Sequence[str]],
     allowed: Callable[[str, str], bool],
@@ -59,8 +59,7 @@ def _family(metric: Metric, labels: Sequence[Labels], there: Parts, notes: Notes
         histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
         for one in labels:
             buckets = _buckets(metric, there.get(one, {}), notes.get(one, {}))
-            total = there.get(one, {}).get(SUM, 0) / MICROSECONDS
-            histogram.add_metric(one, buckets, total)
+            histogram.add_metric(one, buckets, there.get(one, {}).get(SUM, 0.0))
         return histogram
     if isinstance(metric, Counter):
         counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
@@ -75,7 +74,7 @@ def _family(metric: Metric, labels: Sequence[Labels], there: Parts, notes: Notes
 
 
 def _buckets(
-    metric: Histogram, there: Mapping[str, int], notes: Mapping[str, str]
+    metric: Histogram, there: Mapping[str, float], notes: Mapping[str, str]
 ) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
     """All buckets, each with those below it, and an event of its own to look at."""
     edges = [*map(floatToGoString, metric.edges), "+Inf"]

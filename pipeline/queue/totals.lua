@@ -5,10 +5,22 @@
 -- KEYS[2]  hash of last values
 -- ARGV[1]  how many totals follow
 -- ARGV[2…] field, number, field, number, …; and then field, value, field, value, …
+--
+-- Sums have a decimal point, and may grow beyond what a whole number holds. A field that can't be
+-- added to is passed over: what goes wrong with a count must not keep the lanes from their jobs.
+-- A server that takes no writes at all is told as ever.
+local function pass_over_its_own_fault(reply)
+  if type(reply) == 'table' and reply.err
+      and not (reply.err:find('^ERR ') or reply.err:find('^WRONGTYPE')) then
+    error(reply.err)
+  end
+end
+
 local last = 2 * tonumber(ARGV[1]) + 1
 for i = 2, last, 2 do
-  redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
+  local add = ARGV[i + 1]:find('.', 1, true) and 'HINCRBYFLOAT' or 'HINCRBY'
+  pass_over_its_own_fault(redis.pcall(add, KEYS[1], ARGV[i], ARGV[i + 1]))
 end
 for i = last + 1, #ARGV, 2 do
-  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  pass_over_its_own_fault(redis.pcall('HSET', KEYS[2], ARGV[i], ARGV[i + 1]))
 end

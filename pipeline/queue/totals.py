@@ -29,7 +29,7 @@ _SCRIPT: Final = resources.files("pipeline.queue").joinpath("totals.lua").read_t
 class Read(NamedTuple):
     """Totals, and last values, by field."""
 
-    totals: Mapping[str, int]
+    totals: Mapping[str, float]
     last: Mapping[str, str]
 
 
@@ -66,7 +66,7 @@ def read(connection: Redis) -> Read:
         pipe.hgetall(LAST)
         totals, last = pipe.execute()
     return Read(
-        {text(name): int(n) for name, n in totals.items()},
+        {text(name): float(n) for name, n in totals.items()},
         {text(name): text(value) for name, value in last.items()},
     )
 
@@ -75,7 +75,8 @@ def _add(taken: Taken, pipe: Pipeline) -> None:
     if not taken:
         return
     told: list[str | int] = [len(taken.added)]
-    for pairs in (taken.added.items(), taken.noted.items()):
-        for pair in pairs:
-            told += pair
+    for name, n in taken.added.items():
+        told += (name, f"{n:.6f}" if isinstance(n, float) else n)
+    for note in taken.noted.items():
+        told += note
     pipe.eval(_SCRIPT, 2, TOTALS, LAST, *told)

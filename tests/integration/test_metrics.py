@@ -9,10 +9,17 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo.database import Database
 from redis import Redis
+from redis.exceptions import RedisError
 
 from pipeline.declarations import Lane
 from pipeline.metrics import Counts
-from pipeline.metrics.catalogue import EVENT_FAILURES, EVENTS, RUN_SECONDS
+from pipeline.metrics.catalogue import (
+    EVENT_FAILURES,
+    EVENTS,
+    RUN_SECONDS,
+    SOURCE_LAG,
+    SUBMISSIONS,
+)
 from pipeline.metrics.own import own_registry
 from pipeline.queue import BatchWorker, JobQueue, totals
 from pipeline.store import Batch
@@ -220,3 +227,43 @@ def test_nothing_is_sent_where_nothing_was_counted(redis_server: Redis) -> None:
     totals.flush(Counts(), redis_server)
     assert "cmdstat_eval" not in redis_server.info("commandstats")
     assert totals.read(redis_server) == totals.Read({}, {})
+
+
+def test_lags_of_many_centuries_add_up(redis_server: Redis) -> None:
+    """Who takes in the past of ten years, million by million, counts nothing that overflows."""
+    counts = Counts()
+    for _ in range(3):
+        counts.observe(SOURCE_LAG, [(3.2e8, 100_000_000)])
+        totals.flush(counts, redis_server)
+    (total,) = [n for name, n in totals.read(redis_server).totals.items() if name.endswith("s")]
+    assert total == pytest.approx(9.6e16)
+    assert not counts.take()
+
+
+def test_a_count_that_cant_be_added_keeps_no_job_from_its_lane(redis_server: Redis) -> None:
+    """Somebody wrote into the totals; the others go on."""
+    counts = Counts()
+    counts.add(SUBMISSIONS, ("stored",), 2)
+    (spoilt,) = counts.take().added
+    redis_server.hset(totals.TOTALS, spoilt, "seven")
+    counts.add(SUBMISSIONS, ("stored",), 2)
+    counts.add(SUBMISSIONS, ("overloaded",))
+    lanes = JobQueue(redis_server, counts)
+    assert lanes.enqueue([Batch.of("tickets.apply", ["e1@acme/desk"], Lane.ACTIONS)])
+    redis_server.hdel(totals.TOTALS, spoilt)
+    assert sorted(totals.read(redis_server).totals.values()) == [1]
+    assert not counts.take()
+
+
+def test_counts_wait_for_a_redis_that_is_full(redis_server: Redis) -> None:
+    """That is no fault of a field."""
+    counts = Counts()
+    counts.add(SUBMISSIONS, ("stored",), 2)
+    redis_server.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(RedisError):
+            totals.flush(counts, redis_server)
+    finally:
+        redis_server.config_set("maxmemory", 0)
+    totals.flush(counts, redis_server)
+    assert list(totals.read(redis_server).totals.values()) == [2]
