@@ -63,17 +63,31 @@ local function microseconds()
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- Who holds a lock and since which fence; nothing where it is free.
-local function holder_of(lock)
-  local value = redis.call('GET', lock)
+-- Calls a command on many keys, with no more at a time than Lua can hand over; what it answers,
+-- where that is a list, all together.
+local function on_all(command, keys)
+  local found = {}
+  for start = 1, #keys, 1000 do
+    local some = redis.call(command, unpack(keys, start, math.min(start + 999, #keys)))
+    if type(some) == 'table' then
+      for offset = 1, #some do
+        found[start + offset - 1] = some[offset]
+      end
+    end
+  end
+  return found
+end
+
+-- What a lock holds: its owner and since which fence; nothing where it is free.
+local function holder_of(value)
   if value then
     local since, owner = string.match(value, '^(%d+) (.*)$')
     return owner, tonumber(since)
   end
 end
 
-local function holds(lock, owner, fence)
-  local holder, since = holder_of(lock)
+local function holds(value, owner, fence)
+  local holder, since = holder_of(value)
   return holder == owner and since <= fence
 end
 
@@ -131,13 +145,19 @@ function operations.take()
 
   local ordered = ticket ~= ''
   local count = (#KEYS - 1) / (ordered and 2 or 1)
+  local locks = {}
+  for number = 1, count do
+    locks[number] = KEYS[1 + number]
+  end
+  local values = on_all('MGET', locks)
+  local ours = text(fence) .. ' ' .. owner
   local answer = {text(fence)}
   local function refuse(number, by, waiting)
     answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = number, by, waiting
   end
   for number = 1, count do
-    local lock, line = KEYS[1 + number], KEYS[1 + count + number]
-    local holder = holder_of(lock)
+    local lock, line = locks[number], KEYS[1 + count + number]
+    local holder = holder_of(values[number])
     if holder == owner then
       redis.call('PEXPIRE', lock, ttl_ms)
     elseif holder then
@@ -152,7 +172,7 @@ function operations.take()
         refuse(number, before, 1)
         join(line, ticket, line_ms)
       else
-        redis.call('SET', lock, text(fence) .. ' ' .. owner, 'PX', ttl_ms)
+        redis.call('SET', lock, ours, 'PX', ttl_ms)
         if ordered then
           redis.call('ZREM', line, '')
         end
@@ -166,9 +186,9 @@ end
 --   KEYS  the locks          ARGV  owner, fence, ttl_ms
 function operations.renew()
   local owner, fence, ttl_ms = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-  local lost = {}
+  local lost, values = {}, on_all('MGET', KEYS)
   for number, lock in ipairs(KEYS) do
-    if holds(lock, owner, fence) then
+    if holds(values[number], owner, fence) then
       redis.call('PEXPIRE', lock, ttl_ms)
     else
       lost[#lost + 1] = number
@@ -181,11 +201,13 @@ end
 --   KEYS  the locks          ARGV  owner, fence
 function operations.release()
   local owner, fence = ARGV[2], tonumber(ARGV[3])
-  for _, lock in ipairs(KEYS) do
-    if holds(lock, owner, fence) then
-      redis.call('DEL', lock)
+  local held, values = {}, on_all('MGET', KEYS)
+  for number, lock in ipairs(KEYS) do
+    if holds(values[number], owner, fence) then
+      held[#held + 1] = lock
     end
   end
+  on_all('DEL', held)
 end
 
 -- Put a ticket at the end of lines.
