@@ -46,6 +46,21 @@ def test_free_keys_are_taken_all_at_once(locks: Locks, redis_server: Redis) -> N
     assert all(0 < redis_server.pttl(LOCK + key) <= LONG for key in keys)
 
 
+def test_thousands_of_keys_are_taken_renewed_and_released(
+    locks: Locks, redis_server: Redis
+) -> None:
+    """More than Lua hands over to one command; who holds some of them keeps them."""
+    keys = [f"k{number}" for number in range(2_500)]
+    others = take(locks, "two", *keys[::1_000])
+    lease = take(locks, "one", *keys)
+    assert lease.busy == dict.fromkeys(keys[::1_000], "two")
+    assert len(lease.keys) == 2_497
+    expire(redis_server, keys[1_500], keys[2_499])
+    assert locks.renew(lease, LONG) == {keys[1_500], keys[2_499]}
+    locks.release(lease)
+    assert {key.decode().removeprefix(LOCK) for key in redis_server.keys(f"{LOCK}*")} == others.keys
+
+
 def test_only_the_busy_are_left_out_and_named_with_their_owner(locks: Locks) -> None:
     """The others are ours, so only the events of the busy wait."""
     take(locks, "one", "a", "b")
