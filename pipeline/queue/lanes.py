@@ -16,13 +16,13 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.results import get_key as results_key
-from rq.utils import utcparse
 
 from pipeline.declarations import Lane
 from pipeline.errors import SettingError, Unavailable
 from pipeline.metrics import Counts
 from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
 from pipeline.queue.room import Room
+from pipeline.queue.standing import standing
 from pipeline.queue.text import text
 from pipeline.queue.totals import sending
 from pipeline.store import Batch
@@ -250,20 +250,12 @@ class JobQueue:
     def oldest(self, now: datetime) -> dict[str, float]:
         """For how many seconds the job at the head of each lane has waited; empty lanes are absent.
 
-        Two round trips. A job that a worker takes meanwhile is absent too.
+        A job that a worker takes meanwhile is absent too.
         """
-        with self._connection.pipeline(transaction=False) as pipe:
-            for queue in self._lanes.values():
-                pipe.lindex(queue.key, 0)
-            heads = pipe.execute()
-            waiting = [(lane, text(h)) for lane, h in zip(self._lanes, heads, strict=True) if h]
-            for _, head in waiting:
-                pipe.hget(Job.key_for(head), "enqueued_at")
-            times = pipe.execute() if waiting else []
         return {
-            lane: max(0.0, (now - utcparse(text(at))).total_seconds())
-            for (lane, _), at in zip(waiting, times, strict=True)
-            if at
+            name: max(0.0, (now - lane.head_since).total_seconds())
+            for name, lane in standing(self._connection).lanes.items()
+            if lane.head_since is not None
         }
 
     def started(self) -> list[Started]:
