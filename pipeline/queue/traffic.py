@@ -10,6 +10,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from pipeline.declarations import Lane
+from pipeline.queue.jobs import rq_queue
 
 LIVE_MS: Final = 1_000
 """So long after a live job was taken, others are expected."""
@@ -33,6 +34,7 @@ class Traffic:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
+        self._live = [rq_queue(lane, connection).key for lane in Lane if lane is not Lane.REPAIR]
 
     def note(self, pipe: Pipeline) -> None:
         """Say, within a pipeline, that a live job was taken."""
@@ -43,9 +45,8 @@ class Traffic:
         try:
             with self._connection.pipeline(transaction=False) as pipe:
                 pipe.exists(self.LIVE)
-                for lane in Lane:
-                    if lane is not Lane.REPAIR:
-                        pipe.llen(f"rq:queue:{lane.value}")
+                for lane in self._live:
+                    pipe.llen(lane)
                 return any(pipe.execute())
         except RedisError as error:
             log.warning("redis_away", error=str(error)[:300])
