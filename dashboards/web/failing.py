@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ class Failing:
     def refuse(self, scope: Scope, status: int, why: str) -> ASGIApp:
         """The answer to a request that the guard refuses."""
         request = Request(scope)
-        if status == 401 and not _for_program(request):  # noqa: PLR2004 - as HTTP has it
+        if status == HTTPStatus.UNAUTHORIZED and not _for_program(request):
             asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             after = f"?next={quote(asked, safe='')}" if request.method == "GET" else ""
             answer: Response = RedirectResponse(f"{LOGIN}{after}", 303)
@@ -81,7 +82,8 @@ class Failing:
 
     async def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
-        why = "there is no such page" if error.status_code == 404 else str(error.detail)  # noqa: PLR2004
+        missing = error.status_code == HTTPStatus.NOT_FOUND
+        why = "there is no such page" if missing else str(error.detail)
         return self._answer(request, error.status_code, why)
 
     async def _bug(self, request: Request, error: Exception) -> Response:
