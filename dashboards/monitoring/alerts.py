@@ -102,7 +102,7 @@ ALERTS: Final = (
         "5m",
         "ticket",
         "{{ $value }} events are dead letters of {{ $labels.handler }}.",
-        "/ops/failed?handler={{ $labels.handler }}",
+        "/ops/failed/group?handler={{ $labels.handler }}",
     ),
     Alert(
         "PipeHeldTooLong",
