@@ -130,6 +130,7 @@ def opened(
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.wait_for_load_state("load")  # a heading is seen before the scripts have run
     try:
         yield page
     finally:

@@ -22,7 +22,7 @@ def row(disorder: Disorder | None = None, held: Held | None = None) -> LedgerRow
     return made._replace(disorder=disorder, held=held)
 
 
-def counted(outcome: Outcome) -> dict[tuple[str, ...], int]:
+def counted(outcome: Outcome) -> dict[tuple[str, ...], float]:
     """What it adds, by the parts of each field."""
     counts = Counts()
     count_run(counts, [BATCH], outcome, 0.02, NOW)
@@ -37,7 +37,7 @@ def test_ties_and_gaps_are_out_of_order_and_not_late() -> None:
         assert added["pipe_events_out_of_order", "parcels.apply", mark] == 1
     late = {key: n for key, n in added.items() if key[0] == "pipe_event_lateness_seconds"}
     name = ("pipe_event_lateness_seconds", "parcels.apply")
-    assert late == {(*name, "2"): 1, (*name, "s"): 2_000_000}
+    assert late == {(*name, "2"): 1, (*name, "s"): 2.0}
 
 
 def test_a_hold_is_counted_when_it_has_ended() -> None:
