@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from benchmarks.results import Run, Value
+from benchmarks.results import PIPELINE, Load, Run, Value
 
 SPOILT: Final = ("lost", "doubled", "wrong")
 
@@ -19,18 +19,18 @@ class Criterion:
     Attributes:
         words: one sentence that can be true or not.
         met: whether it is, of one run, given all of its scenario.
-        of: which runs it asks something of.
+        of: which runs it asks something of, given all of its scenario.
     """
 
     words: str
     met: Callable[[Run, Sequence[Run]], bool]
-    of: Callable[[Run], bool] = lambda _run: True
+    of: Callable[[Run, Sequence[Run]], bool] = lambda _run, _runs: True
 
 
 def judged(criteria: Sequence[Criterion], runs: Sequence[Run]) -> Iterator[Run]:
     """The runs of one scenario, each told whether it is as asked for, and what it missed."""
     for run in runs:
-        asked = [one for one in criteria if one.of(run)]
+        asked = [one for one in criteria if one.of(run, runs)]
         missed = [one.words for one in asked if not one.met(run, runs)]
         passed = not missed if asked else None
         yield run.model_copy(update={"passed": passed, "missed": missed})
@@ -46,28 +46,38 @@ def nothing_lost(run: Run) -> bool:
     return not spoilt and (found.dead or 0) == (found.doomed or 0)
 
 
-def ratio(runs: Sequence[Run], label: str, one: Value, other: Value) -> float:
-    """Median of the ratios of rates, of runs made side by side that differ in one label.
+Key = Callable[[Run], Value | None]
+"""What tells runs apart that are held against each other; None for one that is not."""
 
-    Raises:
-        statistics.StatisticsError: there are no such runs.
-    """
-    rates: dict[int, dict[Value, float]] = {}
+
+def label(name: str) -> Key:
+    """Runs are told apart by this label."""
+    return lambda run: run.variant.get(name)
+
+
+def bulk_subject(run: Run) -> Value | None:
+    """Runs in bulk are told apart by their subject."""
+    return run.subject if run.load is Load.BULK else None
+
+
+def ratios(runs: Sequence[Run], key: Key, one: Value, other: Value) -> list[float]:
+    """Rates of runs with one key to those with the other, of runs made side by side."""
+    rates: dict[int, dict[Value | None, float]] = {}
     for run in runs:
-        rates.setdefault(run.repeat, {})[run.variant[label]] = run.per_second
+        rates.setdefault(run.repeat, {})[key(run)] = run.per_second
     pairs = [found for found in rates.values() if one in found and other in found]
-    return median(found[one] / found[other] for found in pairs)
+    return [found[one] / found[other] for found in pairs]
 
 
-def at_least(words: str, label: str, one: Value, other: Value, bar: float) -> Criterion:
-    """The rate with one value of a label is at least so many times that with the other.
+def at_least(words: str, key: Key, one: Value, other: Value, bar: float) -> Criterion:
+    """The rate with one key is at least so many times that with the other, by the median.
 
-    It asks something of the runs with the first value.
+    It asks something of the runs with the first, where both were made.
     """
     return Criterion(
         words,
-        lambda _run, runs: ratio(runs, label, one, other) >= bar,
-        lambda run: run.variant[label] == one,
+        lambda _run, runs: median(ratios(runs, key, one, other)) >= bar,
+        lambda run, runs: key(run) == one and bool(ratios(runs, key, one, other)),
     )
 
 
@@ -76,8 +86,40 @@ def p99_below(per_second: float, milliseconds: float, workers: int) -> Criterion
     return Criterion(
         f"at {per_second:g} single events a second p99 is below {milliseconds:g} ms",
         lambda run, _: run.latency is not None and run.latency.end_to_end.p99 < milliseconds,
-        lambda run: run.offered_per_second == per_second and run.workers == workers,
+        lambda run, _: run.workers == workers and run in timed([run], PIPELINE, per_second),
     )
+
+
+def keeps_up(per_second: float, workers: int) -> Criterion:
+    """At this rate fewer are left at the end than come in a second."""
+    return Criterion(
+        f"at {per_second:g} single events a second no backlog grows",
+        lambda run, _: run.backlog < per_second,
+        lambda run, _: run.workers == workers and run in timed([run], PIPELINE, per_second),
+    )
+
+
+def sooner(per_second: float, peer: str, share: float) -> Criterion:
+    """At this rate p50 and p99 are at most this share of a peer's, by medians of all rounds."""
+
+    def rank(name: str, subject: str, runs: Sequence[Run]) -> float:
+        found = timed(runs, subject, per_second)
+        return float(median(getattr(one.latency.end_to_end, name) for one in found if one.latency))
+
+    return Criterion(
+        f"at {per_second:g} single events a second p50 and p99 are at most {share:g} of {peer}'s",
+        lambda _run, runs: all(
+            rank(name, PIPELINE, runs) <= share * rank(name, peer, runs) for name in ("p50", "p99")
+        ),
+        lambda run, runs: (
+            run in timed([run], PIPELINE, per_second) and bool(timed(runs, peer, per_second))
+        ),
+    )
+
+
+def timed(runs: Sequence[Run], subject: str, per_second: float) -> list[Run]:
+    """A subject's runs at a rate."""
+    return [run for run in runs if run.subject == subject and run.offered_per_second == per_second]
 
 
 def figure(words: str, name: str, met: Callable[[float], bool]) -> Criterion:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from benchmarks.bench import Bench
 from benchmarks.results import Run
 from benchmarks.scenarios import Labels, Scenario
+from benchmarks.selecting import Selection
 from benchmarks.spec import Spec
 from benchmarks.workload import FLIGHTS
 
@@ -38,8 +40,16 @@ class Step:
         return f"{self.scenario.name} {self.repeat}{f': {of}' if of else ''}"
 
 
+EVERY_RUN: Final = Selection()
+
+
 def steps(
-    scenarios: Sequence[Scenario], *, repeat: int, events: int | None, data: Path | None = None
+    scenarios: Sequence[Scenario],
+    *,
+    repeat: int,
+    events: int | None,
+    data: Path | None = None,
+    only: Selection = EVERY_RUN,
 ) -> list[Step]:
     """The runs of these scenarios, in the order in which they are made.
 
@@ -48,12 +58,14 @@ def steps(
         repeat: rounds of each; every other one goes backwards.
         events: of each run; as the scenario says unless given.
         data: a file of events to send instead of flights; the runs say so.
+        only: those of the runs that are made.
     """
     return [
         Step(scenario, *_sending(data, scenario, labels, spec), number)
         for scenario in scenarios
         for number in range(1, repeat + 1)
         for labels, spec in _in_turn(scenario.variants(events or scenario.events), number)
+        if only.takes(labels, spec)
     ]
 
 

@@ -12,15 +12,30 @@ from typing import Any, Final
 
 from benchmarks import product
 from benchmarks.bench import Bench
-from benchmarks.criteria import GIVEN_UP, SOUND, Criterion, at_least, figure, p99_below
+from benchmarks.criteria import (
+    GIVEN_UP,
+    SOUND,
+    Criterion,
+    at_least,
+    bulk_subject,
+    figure,
+    keeps_up,
+    label,
+    p99_below,
+    sooner,
+)
 from benchmarks.drift import beside, verify
 from benchmarks.failing import Failing
+from benchmarks.growing import growing
 from benchmarks.guarantees import rescue
 from benchmarks.peers import measure as peers
+from benchmarks.peers.bullmq import BullMq
+from benchmarks.peers.limit import Limit
+from benchmarks.peers.rq_plain import FORKING, SIMPLE
 from benchmarks.peers.subjects import SUBJECTS, missing
 from benchmarks.product import Told
 from benchmarks.replaying import replaying
-from benchmarks.results import Load, Value
+from benchmarks.results import PIPELINE, Load, Value
 from benchmarks.sources import shared
 from benchmarks.spec import Spec
 from benchmarks.waiting import redis_memory
@@ -34,12 +49,19 @@ Variants = Callable[[int], list[tuple[Labels, Spec]]]
 
 GAIN_OF_TWO: Final = 1.6
 """Two workers to one."""
-AT_A_MILLION: Final = 0.85
-"""The rate with a million events stored to that with none."""
+AS_FLAT: Final = 0.85
+"""The rate with millions of events stored, or waiting, to that with next to none."""
 WITH_LEASES: Final = 0.9
 """The rate with leases on ids to that without."""
 NEVER: Final = 0.001
 """The share of events that never succeed, where handlers fail."""
+BULLMQ: Final = BullMq().name
+TIMES_AS_FAST: Final = {BULLMQ: 15, SIMPLE.name: 40, FORKING.name: 200}
+"""As peers, in bulk."""
+OF_THE_LIMIT: Final = 0.7
+"""The rate to that of bare loops which write the same documents."""
+OF_BULLMQ: Final = 0.5
+"""The time of a single event to that of BullMQ's."""
 RESCUED_SECONDS: Final = 30
 REPLAYED_PER_SECOND: Final = 100_000
 WORKERS: Final = 2
@@ -126,6 +148,25 @@ def _of_peers(events: int) -> list[tuple[Labels, Spec]]:
     ]
 
 
+ON_TIME: Final = (
+    p99_below(200, 50, WORKERS),
+    p99_below(1_000, 200, WORKERS),
+    keeps_up(1_000, WORKERS),
+)
+FASTER: Final = (
+    *(
+        at_least(f"at least {times} times as fast as {peer}", bulk_subject, PIPELINE, peer, times)
+        for peer, times in TIMES_AS_FAST.items()
+    ),
+    at_least(
+        f"at least {OF_THE_LIMIT:g} of the limit",
+        bulk_subject,
+        PIPELINE,
+        Limit().name,
+        OF_THE_LIMIT,
+    ),
+)
+
 SCENARIOS: Final = (
     Scenario(
         "throughput",
@@ -137,7 +178,7 @@ SCENARIOS: Final = (
         "rates",
         "How long does a single event take at a rate that does not wait for us?",
         _rates,
-        criteria=(p99_below(200, 50, WORKERS), p99_below(1_000, 200, WORKERS)),
+        criteria=ON_TIME,
     ),
     Scenario(
         "workers",
@@ -146,7 +187,7 @@ SCENARIOS: Final = (
         criteria=(
             at_least(
                 f"two workers do at least {GAIN_OF_TWO:g} times the work of one",
-                "workers",
+                label("workers"),
                 2,
                 1,
                 GAIN_OF_TWO,
@@ -163,13 +204,32 @@ SCENARIOS: Final = (
         ),
         criteria=(
             at_least(
-                f"at a million stored events the rate is at least {AT_A_MILLION:g} of the start",
-                "stored",
+                f"at a million stored events the rate is at least {AS_FLAT:g} of the start",
+                label("stored"),
                 1_000_000,
                 0,
-                AT_A_MILLION,
+                AS_FLAT,
             ),
         ),
+    ),
+    Scenario(
+        "growth",
+        "Does an event cost as much when 5 million are stored, and when a million wait?",
+        lambda events: [({}, Spec(workload=_bulk(events, source=SYNTHETIC, tenants=20)))],
+        events=5_000_000,
+        criteria=(
+            figure(
+                f"at the end the rate is at least {AS_FLAT:g} of the start",
+                "to_start",
+                lambda share: share >= AS_FLAT,
+            ),
+            figure(
+                f"with a fifth of all waiting the rate is at least {AS_FLAT:g} of the start",
+                "queued_to_start",
+                lambda share: share >= AS_FLAT,
+            ),
+        ),
+        measure=growing,
     ),
     Scenario(
         "batches",
@@ -200,7 +260,7 @@ SCENARIOS: Final = (
         criteria=(
             at_least(
                 f"with leases the rate is at least {WITH_LEASES:g} of that without",
-                "locks",
+                label("locks"),
                 True,
                 False,
                 WITH_LEASES,
@@ -282,6 +342,7 @@ SCENARIOS: Final = (
         "How many times as fast as other queues, and how near to the limit, on the same work?",
         _of_peers,
         events=20_000,
+        criteria=(*FASTER, sooner(50, BULLMQ, OF_BULLMQ), *ON_TIME),
         own_events=True,
         measure=peers.measure,
     ),

@@ -23,6 +23,7 @@ from benchmarks.places import PlaceTakenError, claim_folder
 from benchmarks.results import Result, Run
 from benchmarks.runner import Step, make, steps, takes
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.selecting import Selection, UnfitSelectionError, facts
 from benchmarks.workload import UnfitFileError, Workload, in_order
 from workers import logs
 from workers.bootstrap import process_name, servers
@@ -87,6 +88,14 @@ def run(
             "handlers of --handlers.",
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE[,…]",
+            help="Make only the runs with this label, subject, load or number of workers; may be "
+            "repeated.",
+        ),
+    ] = None,
     target: Annotated[
         Path | None,
         typer.Option("--out", help="Where to write; bench-results/<time>.json unless given."),
@@ -100,15 +109,18 @@ def run(
     are about certain handlers, take no --data.
 
     Example: pipeline bench run throughput rates --repeat 5
+
+    Example: pipeline bench run peers --only subject=pipeline,limit --only load=bulk
     """
     chosen = _named(names or [])
+    selection = _selected(only or [], chosen)
     if data is not None:
         _check(data, chosen)
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     logs.configure("warning", process=process_name("bench"))
     try:
         with explained():
-            result = _measured(chosen, events, repeat, data)
+            result = _measured(chosen, events, repeat, data, selection)
     except (PlaceTakenError, FlightsMissingError, UnfitFileError) as error:
         fail(str(error), Exit.USAGE)
     except StalledError as error:
@@ -132,6 +144,19 @@ def _named(names: Sequence[str]) -> list[Scenario]:
     if unknown:
         fail(f"there is no scenario {unknown[0]!r}; there are {', '.join(known)}", Exit.USAGE)
     return [known[name] for name in names] if names else list(SCENARIOS)
+
+
+def _selected(texts: Sequence[str], chosen: Sequence[Scenario]) -> Selection:
+    """What is chosen of these scenarios' runs; ends the command where that is nothing."""
+    try:
+        selection = Selection.parsed(texts)
+    except UnfitSelectionError as error:
+        fail(str(error), Exit.USAGE)
+    runs = [run for scenario in chosen for run in scenario.variants(scenario.events)]
+    if not any(selection.takes(labels, spec) for labels, spec in runs):
+        there = sorted({f"{n}={value}" for run in runs for n, value in facts(*run).items()})
+        fail(f"no run has {selection}; there are {', '.join(there)}", Exit.USAGE)
+    return selection
 
 
 def _interrupt() -> NoReturn:
@@ -163,7 +188,11 @@ def _check(data: Path, chosen: Sequence[Scenario]) -> None:
 
 
 def _measured(
-    chosen: Sequence[Scenario], events: int | None, repeat: int, data: Path | None
+    chosen: Sequence[Scenario],
+    events: int | None,
+    repeat: int,
+    data: Path | None,
+    only: Selection,
 ) -> Result:
     # Whose events these are, theirs are the handlers.
     handlers = [HANDLERS] if data is None else None
@@ -172,7 +201,7 @@ def _measured(
     claim_folder(folder, wipe=True)
     settings = settings.model_copy(update={"data_dir": folder})
     began_at = datetime.now(UTC)
-    todo = steps(chosen, repeat=repeat, events=events, data=data)
+    todo = steps(chosen, repeat=repeat, events=events, data=data, only=only)
     with servers(settings) as where, _progress(len(todo)) as (told, done):
         found = environment(where)
         runs: list[Run] = []

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from benchmarks.feeding import feed, processes, wait_for_workers
 from benchmarks.measuring import Commits
+from benchmarks.peers.keys import remove_keys
 from benchmarks.peers.ledgered import HANDLERS, moments_by_ledger
 from benchmarks.peers.peer import Guarantees, Moments
 from benchmarks.peers.place import Place
@@ -72,6 +73,8 @@ class Ours:
             with processes(settings, place.where) as supervisor:
                 wait_for_workers(app, supervisor)
                 yield OurSession(app, supervisor)
+            # A verification that was begun in between is not waited for.
+            remove_keys(app.redis, "rq:*")
 
 
 class OurSession:

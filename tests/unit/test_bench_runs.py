@@ -1,17 +1,17 @@
 """Which runs are made in which order, what counts as a pass, and what is told of them."""
 
 from pathlib import Path
-from statistics import median
 
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.criteria import judged, nothing_lost, ratio
+from benchmarks.criteria import judged, label, nothing_lost, ratios
 from benchmarks.measuring.cost import difference
 from benchmarks.measuring.latency import percentiles_of
 from benchmarks.results import Cost, Latency, Load, Reliability, Result, Run
 from benchmarks.runner import steps
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.selecting import Selection, UnfitSelectionError
 from benchmarks.spec import Spec
 from benchmarks.summary import lines, misses
 from tests.made_up_results import result, run
@@ -66,7 +66,7 @@ def test_a_ratio_is_that_of_runs_made_side_by_side() -> None:
         run(repeat=repeat, variant={"workers": n}, seconds=seconds)
         for repeat, n, seconds in ((1, 1, 2.0), (1, 2, 1.0), (2, 1, 4.0), (2, 2, 2.5), (3, 2, 9.0))
     ]
-    assert ratio(runs, "workers", 2, 1) == median([2.0, 1.6])
+    assert ratios(runs, label("workers"), 2, 1) == [2.0, 1.6]
 
 
 @pytest.mark.parametrize("kind", ["lost", "doubled", "wrong", "dead"])
@@ -115,6 +115,86 @@ def test_a_run_is_judged_by_what_is_asked_of_it() -> None:
     found = list(judged(BY_NAME["rates"].criteria, runs))
     assert [one.passed for one in found] == [None, True, False, True, None]
     assert [bool(one.missed) for one in found] == [False, False, True, False, False]
+
+
+def test_a_run_of_ours_is_held_against_the_peers_that_were_run() -> None:
+    """Those of the same round, in bulk; what was not run is not held against it."""
+    rates = {"pipeline": 3000, "bullmq": 199, "limit": 4000, "celery": 5000}
+    runs = [
+        run(
+            rate * speed, scenario="peers", subject=subject, repeat=repeat, variant={"load": "bulk"}
+        )
+        for repeat, speed in ((1, 1.0), (2, 0.5), (3, 0.8))
+        for subject, rate in rates.items()
+    ]
+    found = {one.subject: one for one in judged(BY_NAME["peers"].criteria, runs)}
+    assert [found[name].passed for name in rates] == [True, None, None, None]
+    slow = [one for one in runs if one.subject != "limit"]
+    slow += [run(9000, scenario="peers", subject="limit", repeat=n) for n in (1, 2, 3)]
+    (missed, *_) = judged(BY_NAME["peers"].criteria, slow)
+    assert missed.missed == ["at least 0.7 of the limit"]
+
+
+@pytest.mark.parametrize(
+    ("p50", "p99", "sooner"), [(10, 40, True), (10.1, 40, False), (10, 41, False)]
+)
+def test_single_events_take_at_most_half_the_time_of_a_peers(
+    p50: float, p99: float, *, sooner: bool
+) -> None:
+    """At the median and of the slowest hundredth; by medians of the rounds."""
+
+    def timed(subject: str, p50: float, p99: float) -> Run:
+        times = percentiles_of([1.0]).model_copy(update={"p50": p50, "p99": p99})
+        return run(
+            scenario="peers", subject=subject, load=Load.OPEN, offered_per_second=50,
+            latency=Latency(end_to_end=times),
+        )  # fmt: skip
+
+    theirs = [timed("bullmq", *times) for times in ((20, 80), (19, 500), (500, 70))]
+    ours = [timed("pipeline", p50, p99) for _ in theirs]
+    found = list(judged(BY_NAME["peers"].criteria, [*theirs, *ours]))
+    assert {one.passed for one in found if one.subject == "pipeline"} == {sooner}
+    assert {one.passed for one in found if one.subject == "bullmq"} == {None}
+
+
+def test_a_rate_with_more_left_than_comes_in_a_second_does_not_keep_up() -> None:
+    """What is under way when the last one is sent is no backlog."""
+    times = Latency(end_to_end=percentiles_of([1.0]))
+    runs = [
+        run(
+            scenario="rates", load=Load.OPEN, offered_per_second=1000, latency=times,
+            backlog=backlog, repeat=backlog,
+        )
+        for backlog in (999, 1000)
+    ]  # fmt: skip
+    assert [one.passed for one in judged(BY_NAME["rates"].criteria, runs)] == [True, False]
+
+
+def test_runs_are_chosen_by_label_subject_load_and_workers() -> None:
+    """Each name with any of its values; names together."""
+
+    def chosen(scenario: str, *texts: str) -> list[str]:
+        only = Selection.parsed(texts)
+        todo = steps([BY_NAME[scenario]], repeat=1, events=100, only=only)
+        return [f"{step.spec.subject} {step}" for step in todo]
+
+    assert chosen("locks", "locks=no") == ["pipeline locks 1: locks False"]
+    assert chosen("rates", "per_second=200", "workers=2,4") == [
+        "pipeline rates 1: per_second 200",
+        "pipeline rates 1: per_second 200, workers 4",
+    ]
+    assert chosen("peers", "subject=limit", "subject=pipeline", "load=bulk") == [
+        "pipeline peers 1: load bulk",
+        "limit peers 1: load bulk",
+    ]
+    assert chosen("peers", "subject=nobody") == []
+
+
+@pytest.mark.parametrize("text", ["workers", "=2", "workers="])
+def test_a_choice_without_name_or_value_is_refused(text: str) -> None:
+    """With what to say instead."""
+    with pytest.raises(UnfitSelectionError, match="workers=1,2"):
+        Selection.parsed([text])
 
 
 def test_each_run_that_lost_something_is_told_apart_from_those_that_did_not() -> None:
