@@ -59,11 +59,11 @@ def note(traffic: Traffic, redis: Redis) -> None:
 
 
 def worker_of(redis: Redis, run: Run) -> BatchWorker:
-    """A worker of all lanes."""
+    """A worker of all lanes, that for repairs before the others."""
     return BatchWorker(
         redis,
         name="worker",
-        lanes=list(Lane),
+        lanes=[Lane.REPAIR, *(lane for lane in Lane if lane is not Lane.REPAIR)],
         run=run,
         room=500,
         heartbeats=Heartbeats(redis, 10),
