@@ -71,6 +71,7 @@ def growing(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
             "queued_last_per_s": round(queued.last, 1),
             "to_start": round(end.first / start.first, 3),
             "queued_to_start": round(queued.first / start.first, 3),
+            "stored": app.store.records.events.count(),
             "stored_mib": _stored_mib(app),
         }
     seconds = time.monotonic() - started

@@ -131,6 +131,9 @@ def test_a_subject_does_the_work_right_and_leaves_nothing_behind(
         document["_id"]: document for document in tables.documents("rs_appointments")
     }
     assert conversions(aware) == list(tables.documents("rs_lead_global_conversions"))
+    if peer.name == PIPELINE:
+        # Not even a verification that the sweeper has begun meanwhile.
+        assert not redis_server.keys("rq:*")
     if peer in QUEUES:
         assert not redis_server.keys(f"*{place.database}*")
         ensure_as_if_done_alone(aware, events)
