@@ -13,6 +13,11 @@ COPY benchmarks/ benchmarks/
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
  && useradd --uid 10001 --no-create-home pipeline
 
+# Last, so that another revision builds nothing else anew:
+# docker build --build-arg REVISION=$(git rev-parse HEAD) .
+ARG REVISION=""
+ENV PIPELINE_REVISION=$REVISION
+LABEL org.opencontainers.image.revision=$REVISION
 USER 10001:10001
 ENTRYPOINT ["pipeline"]
 CMD ["--help"]

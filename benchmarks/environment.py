@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +14,12 @@ from redis import Redis
 
 from benchmarks.results import Environment
 from pipeline.queue import connect as connect_redis
+from pipeline.revision import ROOT, git
 from pipeline.store import connect
 from workers.bootstrap import Servers
 
 GIBIBYTE: Final = 1024**3
 PACKAGES: Final = ("rq", "redis", "pymongo", "pydantic")
-GIT_SECONDS: Final = 30
 
 
 def environment(where: Servers) -> Environment:
@@ -68,20 +66,5 @@ def _cpu_model() -> str:
 
 def _revision() -> str | None:
     """The git revision, with `+` where files differ from it; None outside a repository."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-
-    def said(*arguments: str) -> str | None:
-        done = subprocess.run(
-            [git, *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=GIT_SECONDS,
-        )
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    head = said("rev-parse", "HEAD")
-    return f"{head}+" if head and said("status", "--porcelain") else head
+    head = git(ROOT, "rev-parse", "HEAD")
+    return f"{head}+" if head and git(ROOT, "status", "--porcelain") else head

@@ -30,6 +30,8 @@ from dashboards.web.watching import Watch
 from pipeline.dead_letters import tally
 from pipeline.errors import Unavailable
 from pipeline.lateness import costs, counts
+from pipeline.metrics.own import version_of
+from pipeline.revision import revision_of
 from workers.bootstrap import Application
 from workers.monitor import Snapshot, snapshot
 
@@ -49,7 +51,8 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         redis_url: address of its Redis, for rq-dashboard; it is shown nowhere.
         access: who may come in.
     """
-    render = Renderer(app.settings.console_badge, [page.LINK for page in PAGES])
+    build = f"{version_of()}, revision {revision_of(app.settings.revision)}"
+    render = Renderer(app.settings.console_badge, [page.LINK for page in PAGES], build)
     status = Watch(lambda: snapshot(app), good_for=LOOK_SECONDS)
     console = Console(
         app=app,

@@ -34,7 +34,8 @@ def serve(settings: Settings) -> None:
         raise Unavailable(
             f"port {port} is taken; set PIPELINE_DASHBOARD_PORT to a free one, or to 0 for any"
         )
-    tell(own_registry("console"), settings.metrics_host, settings.metrics_port)
+    told = own_registry("console", revision=settings.revision)
+    tell(told, settings.metrics_host, settings.metrics_port)
     with servers(settings) as where, application(settings, where) as app:
         access = Access(settings)
         console = create_app(app, where.redis_url, access)

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     """Folder of the benchmark results that the console shows."""
     console_badge: str = ""
     """Shown on every page, such as PROD, so that nobody takes one environment for another."""
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{0,64}$")] = ""
+    """Revision of the sources, told in metrics and by the console; an image is built with it. Where
+    none is named, that of the git checkout which is run, if it is one."""
     log_level: str = "info"
     """Lowest level that is logged."""
 

@@ -46,7 +46,8 @@ def run(app: Application) -> None:
     sampler = Sampler(app.store, app.verifier(name), app.queue, app.clock, app.settings)
     lookout = Lookout(lambda: look(app), app.clock, period=LOOK_SECONDS)
     metrics = Metrics(app.registry.tables(), Shared(app, lambda: lookout.latest))
-    serve(own_registry("sweeper", metrics), app.settings.metrics_host, app.settings.metrics_port)
+    told = own_registry("sweeper", metrics, revision=app.settings.revision)
+    serve(told, app.settings.metrics_host, app.settings.metrics_port)
     log.info("sweeper_started")
     leader = Leader(app.locks, name, app.settings.sweep_interval)
     with lookout if app.settings.metrics_port else nullcontext():

@@ -37,7 +37,8 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
         lanes: which lanes to take jobs from; a job of the first is taken before others.
     """
     name = process_name(role)
-    serve(own_registry("worker"), app.settings.metrics_host, app.settings.metrics_port)
+    told = own_registry("worker", revision=app.settings.revision)
+    serve(told, app.settings.metrics_host, app.settings.metrics_port)
     with app.executor(name) as executor:
         _work(app, name, lanes, executor)
     log.info("worker_stopped")

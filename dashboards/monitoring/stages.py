@@ -167,9 +167,9 @@ SELF: Final = (
     ),
     Panel(
         "Versions",
-        "Processes by role and version.",
+        "Processes by role, version and revision; several revisions are a rollout under way.",
         "none",
-        (("count by (role, version) (pipe_build_info{$s})", ""),),
+        (("count by (role, version, revision) (pipe_build_info{$s})", ""),),
         "table",
         "/ops/queues",
     ),

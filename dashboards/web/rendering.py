@@ -34,9 +34,10 @@ class Renderer:
     Args:
         badge: which environment this is; shown on every page.
         links: the pages of the navigation, in their order.
+        build: version and revision of what runs; shown to who is logged in.
     """
 
-    def __init__(self, badge: str, links: Sequence[Link]) -> None:
+    def __init__(self, badge: str, links: Sequence[Link], build: str) -> None:
         self._environment = Environment(
             loader=PackageLoader("dashboards"),
             autoescape=True,
@@ -47,6 +48,7 @@ class Renderer:
         self._environment.filters |= FILTERS
         self._environment.globals |= {
             "badge": badge,
+            "build": build,
             "links": links,
             "roles": Role,
             "said": words.said,

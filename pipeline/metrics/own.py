@@ -11,40 +11,46 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.errors import Unavailable
+from pipeline.revision import UNKNOWN, revision_of
 
 PACKAGE: Final = "event-pipeline"
 
 
 class Build(Collector):
-    """That a process of this role and version is there."""
+    """That a process of this role, version and revision is there."""
 
-    def __init__(self, role: str) -> None:
-        self._role = role
-        try:
-            self._version = version(PACKAGE)
-        except PackageNotFoundError:  # run from its sources
-            self._version = "unknown"
+    def __init__(self, role: str, revision: str) -> None:
+        self._labels = [role, version_of(), revision_of(revision)]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Always 1."""
         family = GaugeMetricFamily(
             "pipe_build_info",
-            "1 for each process that is there, with its role and version.",
-            labels=["role", "version"],
+            "1 for each process that is there, with its role, version and revision.",
+            labels=["role", "version", "revision"],
         )
-        family.add_metric([self._role, self._version], 1)
+        family.add_metric(self._labels, 1)
         yield family
 
 
-def own_registry(role: str, *collectors: Collector) -> CollectorRegistry:
+def version_of() -> str:
+    """The version of the package; `unknown` where its sources are run without it."""
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return UNKNOWN
+
+
+def own_registry(role: str, *collectors: Collector, revision: str = "") -> CollectorRegistry:
     """A registry of what a process is (build, CPU, memory, files), and of these collectors.
 
     Args:
         role: worker, sweeper, up or console; never a name of one process.
         collectors: what it tells besides.
+        revision: as the setting tells it; empty for that of the checkout.
     """
     registry = CollectorRegistry()
-    for collector in (Build(role), *collectors):
+    for collector in (Build(role, revision), *collectors):
         registry.register(collector)
     ProcessCollector(registry=registry)
     return registry

@@ -59,7 +59,8 @@ def up(
             first_port=port + 2 if port else 0,
         )
         supervisor.add("sweeper", "sweeper", "--metrics-port", str(port + 1 if port else 0))
-        serve(own_registry("up", Children(supervisor.children)), settings.metrics_host, port)
+        told = own_registry("up", Children(supervisor.children), revision=settings.revision)
+        serve(told, settings.metrics_host, port)
         if settings.dashboard_port:
             console = str(port + 2 + settings.workers if port else 0)
             supervisor.add("console", "--metrics-port", console, module="dashboards")
