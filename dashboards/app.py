@@ -23,6 +23,7 @@ from dashboards.console import Console
 from dashboards.desk import Desk
 from dashboards.pages import OTHERS, PAGES
 from dashboards.rq_dashboard import create_app as create_rq_dashboard
+from dashboards.web.charting import Course, course_of
 from dashboards.web.failing import Failing
 from dashboards.web.live import Pulse
 from dashboards.web.rendering import Renderer
@@ -31,6 +32,7 @@ from pipeline.dead_letters import tally
 from pipeline.errors import Unavailable
 from pipeline.lateness import costs, counts
 from pipeline.metrics.own import version_of
+from pipeline.queue import RINGS, Ring
 from pipeline.revision import revision_of
 from workers.bootstrap import Application
 from workers.monitor import Snapshot, snapshot
@@ -59,10 +61,11 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         access=access,
         desk=Desk(app),
         render=render,
-        pulse=Pulse(lambda: pulse_of(status.fresh())),
+        pulse=Pulse(lambda: pulse_of(status.fresh(), app.readings.newest())),
         status=status,
         failures=Watch(lambda: tally(app.store), good_for=LOOK_SECONDS),
         disorder=Watch(lambda: (counts(app.store), costs(app.store)), good_for=LOOK_SECONDS),
+        courses={name: _course_of(app, ring) for name, ring in RINGS.items()},
     )
     routes = FastAPI(
         title="Pipeline console",
@@ -91,11 +94,19 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
     return Guard(routes, access, failing.refuse, read_only=app.settings.console_read_only)
 
 
-def pulse_of(status: Snapshot) -> dict[str, Any]:
-    """What every open page is told: counts by state, lane and worker."""
+def _course_of(app: Application, ring: Ring) -> Watch[Course]:
+    def look() -> Course:
+        return course_of(app.readings.of(ring), ring, app.clock.now())
+
+    return Watch(look, good_for=LOOK_SECONDS)
+
+
+def pulse_of(status: Snapshot, reading: float | None) -> dict[str, Any]:
+    """What every open page is told: counts by state, lane and worker, and of which reading."""
     told = asdict(status)
     return {
         "events": status.events,
+        "reading": reading,
         "dead": status.trouble.get("dead", 0),
         "retrying": status.trouble.get("retrying", 0),
         "waiting": sum(told["lanes"].values()),

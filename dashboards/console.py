@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi import Depends, HTTPException, Request
 
 from dashboards.access import Access, Role, Visit
 from dashboards.desk import Desk
+from dashboards.web.charting import Course
 from dashboards.web.live import Pulse
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
@@ -31,6 +33,7 @@ class Console:
         status: the pipeline as it stands, looked at for everybody at once.
         failures: dead letters by handler and error, likewise.
         disorder: how many events came out of order, and what holding back has cost, likewise.
+        courses: by ring of readings, how things went, likewise.
     """
 
     app: Application
@@ -41,6 +44,7 @@ class Console:
     status: Watch[Snapshot]
     failures: Watch[list[Tally]]
     disorder: Watch[tuple[list[Count], list[HoldCost]]]
+    courses: Mapping[str, Watch[Course]]
 
 
 def _console(request: Request) -> Console:

@@ -24,7 +24,7 @@ from pipeline.locks import Keeper, LockPolicy, Locks
 from pipeline.locks import connect as connect_locks
 from pipeline.metrics import Counts
 from pipeline.policies import PolicyWatch
-from pipeline.queue import Heartbeats, JobQueue, Traffic, totals
+from pipeline.queue import Heartbeats, JobQueue, Readings, Traffic, totals
 from pipeline.registry import Registry, load
 from pipeline.settings import Settings
 from pipeline.store import Store, connect
@@ -62,6 +62,7 @@ class Application:
     locks: Locks
     dispatcher: Dispatcher
     counts: Counts
+    readings: Readings
 
     def send_counts(self) -> None:
         """Send what was counted and did not go with anything else; what can't be sent is kept."""
@@ -168,6 +169,7 @@ def application(settings: Settings, where: Servers) -> Iterator[Application]:
                 store, registry, clock, settings, jobs.enqueue, locks.enlist, counts=counts
             ),
             counts=counts,
+            readings=Readings(connection),
         )
         stack.callback(app.send_counts)
         yield app

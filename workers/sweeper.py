@@ -12,11 +12,13 @@ import structlog
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
+from pipeline.clock import Clock
 from pipeline.errors import Unavailable
 from pipeline.locks import Lease, Locks
 from pipeline.metrics import Counts
 from pipeline.metrics.catalogue import ENQUEUED_AGAIN, ORPHANED, SWEEPS
 from pipeline.metrics.own import own_registry, serve
+from pipeline.queue import Readings
 from pipeline.sweeping import Sweeper
 from pipeline.verification import Sampler
 from workers.bootstrap import Application, process_name
@@ -54,6 +56,8 @@ def run(app: Application) -> None:
         while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
             go_round(leader, sweeper, sampler, metrics, app.counts)
             app.send_counts()
+            if metrics.leads:
+                take_reading(app.readings, app.clock)
     leader.resign()
     log.info("sweeper_stopped")
 
@@ -79,6 +83,14 @@ def go_round(
         counts.add(SWEEPS, ("failed",))
         drift = metrics.drift
     metrics.tell(drift if leads else None, leads=leads)
+
+
+def take_reading(readings: Readings, clock: Clock) -> None:
+    """Note where the counts stand, when it is time; what can't be noted is a gap in the course."""
+    try:
+        readings.take(clock.now())
+    except RedisError as error:
+        log.warning("reading_not_taken", error=str(error)[:300])
 
 
 def _pause(seconds: float, asked: list[int]) -> bool:

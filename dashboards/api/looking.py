@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from dashboards.access import Role
 from dashboards.console import TheConsole, TheVisit
+from dashboards.web.charting import RingName, as_json
 from pipeline.lookup import lookup
 from pipeline.story import as_json as story_json
 from pipeline.story import story
@@ -24,6 +25,16 @@ def status(console: TheConsole) -> dict[str, Any]:
     seen = console.status.now()
     oldest = console.app.queue.oldest(console.app.clock.now())
     return {**asdict(seen.value), "oldest": oldest, "age": round(seen.age, 3)}
+
+
+@router.get("/readings")
+def readings(console: TheConsole, span: RingName = "hour") -> dict[str, Any]:
+    """How things went in the last hour or day, column by column; null where it is not known.
+
+    `until` and `at` are seconds since 1970, `step` the seconds between two readings. Rates are
+    those since the reading before. `notes` says what a chart can't show.
+    """
+    return as_json(console.courses[span].fresh())
 
 
 @router.get("/search")

@@ -8,8 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from dashboards.console import TheConsole, TheVisit
+from dashboards.web.charting import RingName
 from dashboards.web.rendering import Link
 from pipeline.declarations import Lane
+from pipeline.metrics.readings import COUNTED, QUANTILES
 
 LINK: Final = Link("/ops/", "Overview", "o")
 NOTES: Final = 5
@@ -24,9 +26,18 @@ def root() -> Response:
 
 
 @router.get("/ops/")
-def overview(console: TheConsole, visit: TheVisit) -> Response:
+def overview(console: TheConsole, visit: TheVisit, span: RingName = "hour") -> Response:
     """The page, whose parts load on their own."""
-    return console.render("home.html", visit)
+    return console.render("home.html", visit, span=span)
+
+
+@router.get("/ops/home/course")
+def course(console: TheConsole, visit: TheVisit, span: RingName = "hour") -> Response:
+    """The rates and latencies of the charts, as a table."""
+    found = console.courses[span].fresh()
+    return console.render(
+        "part_course.html", visit, course=found, counted=COUNTED, quantiles=tuple(QUANTILES)
+    )
 
 
 @router.get("/ops/home/stages")

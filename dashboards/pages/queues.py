@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from dashboards.console import TheConsole, TheVisit
+from dashboards.web.charting import RingName
 from dashboards.web.rendering import Link
 from pipeline.declarations import Lane
 from pipeline.stalls import stalls
@@ -18,9 +19,18 @@ router = APIRouter()
 
 
 @router.get("/ops/queues")
-def queues(console: TheConsole, visit: TheVisit) -> Response:
+def queues(console: TheConsole, visit: TheVisit, span: RingName = "hour") -> Response:
     """The page, whose parts load on their own and follow what changes."""
-    return console.render("queues.html", visit)
+    return console.render("queues.html", visit, span=span)
+
+
+@router.get("/ops/queues/depths")
+def depths(console: TheConsole, visit: TheVisit, span: RingName = "hour") -> Response:
+    """What waited in the lanes, as a table."""
+    found = console.courses[span].fresh()
+    return console.render(
+        "part_depths.html", visit, course=found, lanes=[lane.value for lane in Lane]
+    )
 
 
 @router.get("/ops/queues/lanes")

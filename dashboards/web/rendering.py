@@ -76,6 +76,8 @@ def _json(value: Any) -> str:
 
 FILTERS: Final = {
     "as_path": words.as_path,
+    "clock": words.clock,
+    "figure": words.figure,
     "moment": words.moment,
     "number": words.number,
     "plain": words.plain,

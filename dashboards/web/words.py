@@ -81,6 +81,16 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def clock(seconds: float) -> str:
+    """The time of day of a moment in seconds since 1970, in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}"
+
+
+def figure(value: float) -> str:
+    """A number of which three digits matter."""
+    return f"{value:,.0f}" if value >= HUNDRED else f"{value:.3g}"
+
+
 def since(at: datetime, now: datetime) -> str:
     """How long ago that was."""
     return span((now - at) / timedelta(milliseconds=1))
@@ -96,3 +106,4 @@ def plain(value: Any) -> str:
 
 LONGEST: Final = 300
 SECOND: Final = 1_000
+HUNDRED: Final = 100
