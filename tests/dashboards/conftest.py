@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp
 from dashboards.access import Access, Role
 from dashboards.access.users import digest
 from dashboards.app import create_app
+from tests.conftest import IN_CI
+from tests.dashboards.browsing import CHROMIUM, PASSWORD, served
 from tests.facts import Document, fact
 from tests.integration import sample_handlers
 from tests.integration.letters import Letters, tickets
@@ -25,7 +28,6 @@ from workers.bootstrap import Application
 
 SCRIPT = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 TOKEN = "the-owners-token"  # noqa: S105 - of a test
-PASSWORD = "correct horse"  # noqa: S105 - as above
 ORIGIN = "http://testserver"
 
 Visit = Callable[..., TestClient]
@@ -94,3 +96,38 @@ def visit(
             return client
 
         yield come
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start a headless Chromium of the system."""
+    if CHROMIUM is None:
+        if IN_CI:
+            pytest.fail("no chromium is installed", pytrace=False)
+        pytest.skip("no chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(
+    pipeline: Letters,
+    application_of: Callable[..., Application],
+    redis_url: str,
+    users: Path,
+    tmp_path: Path,
+) -> Iterator[str]:
+    """Serve the console."""
+    app = application_of(
+        sample_handlers,
+        console_users=users,
+        console_token=SecretStr(TOKEN),
+        data_dir=tmp_path,
+        console_badge="TEST",
+    )
+    with served(create_app(app, redis_url, Access(app.settings))) as where:
+        yield where

@@ -4,34 +4,16 @@ One Chromium for all tests. A console message that is an error fails the test it
 """
 
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from shutil import which
-from typing import Any, Final
+from typing import Final
 
-import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from pydantic import SecretStr
+from playwright.sync_api import Browser, expect
 
-from dashboards.access import Access
-from dashboards.app import create_app
 from pipeline.store import Phase
-from tests.conftest import IN_CI
-from tests.dashboards.conftest import PASSWORD, SCRIPT, TOKEN
+from tests.dashboards.browsing import faults_of, opened
+from tests.dashboards.conftest import SCRIPT
 from tests.facts import fact
-from tests.integration import sample_handlers
 from tests.integration.letters import Letters
-from workers.bootstrap import Application
 
-CHROMIUM: Final = which("chromium") or which("chromium-browser")
-AXE: Final = Path(__file__).parents[1] / "vendor" / "axe.min.js"
-SERIOUS: Final = {"serious", "critical"}
-EXPECTED: Final = ("Failed to load resource", "Failed to fetch", "[hx-csp] blocked")
-"""What a browser says of requests that fail, and htmx of attributes it takes away."""
 PAGES: Final = [
     "/ops/",
     "/ops/events",
@@ -51,108 +33,6 @@ PAGES: Final = [
     "/ops/undo?event=good",
     "/ops/nothing",
 ]
-
-
-expect.set_options(timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start a headless Chromium of the system."""
-    if CHROMIUM is None:
-        if IN_CI:
-            pytest.fail("no chromium is installed", pytrace=False)
-        pytest.skip("no chromium is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve an application on a port of its own; its address."""
-    config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-
-
-@pytest.fixture
-def address(
-    pipeline: Letters,
-    application_of: Callable[..., Application],
-    redis_url: str,
-    users: Path,
-    tmp_path: Path,
-) -> Iterator[str]:
-    """Serve the console."""
-    app = application_of(
-        sample_handlers,
-        console_users=users,
-        console_token=SecretStr(TOKEN),
-        data_dir=tmp_path,
-        console_badge="TEST",
-    )
-    with served(create_app(app, redis_url, Access(app.settings))) as where:
-        yield where
-
-
-@contextmanager
-def opened(
-    browser: Browser, address: str, role: str = "admin", *, faults: bool = False, **options: Any
-) -> Iterator[Page]:
-    """Log in as a user of this role, in a window of its own; errors in its console fail.
-
-    Args:
-        browser: which.
-        address: of the console.
-        role: also the user's name.
-        faults: whether refused requests, and attributes that are taken away, are expected.
-        options: of the window.
-    """
-    context = browser.new_context(base_url=address, reduced_motion="reduce", **options)
-    page, errors = context.new_page(), list[str]()
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto("/ops/")
-    page.get_by_label("Name").fill(role)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in", exact=True).click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-    page.wait_for_load_state("load")  # a heading is seen before the scripts have run
-    try:
-        yield page
-    finally:
-        context.close()
-    expected = EXPECTED if faults else ()
-    told = [one for one in errors if not any(text in one for text in expected)]
-    assert told == []
-
-
-def faults_of(page: Page) -> list[str]:
-    """What axe finds that is serious or worse; contrasts in the dark as well."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    told = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    page.emulate_media(color_scheme="dark")
-    told += page.evaluate("axe.run(document, {runOnly: ['color-contrast']})")["violations"]
-    page.emulate_media(color_scheme="light")
-    return [
-        f"{one['id']}: {node['html'][:150]}"
-        for one in told
-        if one["impact"] in SERIOUS
-        for node in one["nodes"]
-    ]
 
 
 def test_no_page_has_a_serious_fault_for_who_sees_or_hears_it(
