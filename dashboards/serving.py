@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from dashboards.access import Access
 from dashboards.app import create_app
@@ -20,6 +25,7 @@ KEEP_ALIVE_SECONDS: Final = 30
 DRAIN_SECONDS: Final = 3
 """For streams, which have no end of their own."""
 MOST_CONNECTIONS: Final = 1_000
+NAP_SECONDS: Final = 0.01
 
 
 def serve(settings: Settings) -> None:
@@ -53,6 +59,28 @@ def serve(settings: Settings) -> None:
         )
         sys.stderr.write(f"console on http://{host}:{port}/ops/{_hint(settings, access)}\n")
         uvicorn.Server(config).run()
+
+
+@contextmanager
+def served(console: ASGIApp) -> Iterator[str]:
+    """Serve a console on a free port of loopback, beside what else this process does; its address.
+
+    Raises:
+        Unavailable: it does not start.
+    """
+    config = uvicorn.Config(console, port=0, log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise Unavailable("the console does not start")
+        time.sleep(NAP_SECONDS)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def _hint(settings: Settings, access: Access) -> str:

@@ -2,7 +2,7 @@
 // looks like a chart without lines. Figures can be read by mouse, by keys and in a table.
 "use strict";
 (() => {
-  const DASHES = [[], [7, 4], [2, 3], [12, 4, 2, 4]];
+  const DASHES = [[], [7, 4], [2, 3], []], WIDTHS = [2, 2, 2, 1];
   const HEIGHT = 190, PAGE = 30, AGAIN_SECONDS = 30;
   const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
   const clock = (at) => new Date(at * 1000).toISOString().slice(11, 19);
@@ -12,6 +12,7 @@
     return seconds < 60 ? number.format(seconds) + " s" : number.format(seconds / 60) + " min";
   }
   const UNITS = { rate: (value) => number.format(value) + "/s", count: (value) => number.format(value), seconds: time };
+  const decade = (value) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
   const live = () => document.querySelector("#live")?.value !== "off" && !document.hidden;
 
   class Chart {
@@ -47,17 +48,18 @@
       const ink = style.getPropertyValue("--chart-ink"), grid = style.getPropertyValue("--chart-grid");
       const scale = this.unit === "seconds" ? { distr: 3, range: this.decades.bind(this) } : { range: (_, least, most) => [0, Math.max(1, most ?? 0) * 1.05] };
       const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
+      const filter = (_, ticks) => this.unit === "seconds" ? ticks.map((value) => decade(value) ? value : null) : ticks;
       this.drawn = new uPlot({
         width: this.plot.clientWidth, height: HEIGHT, legend: { show: false },
         tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
         cursor: { drag: { x: false, y: false }, y: false },
         scales: { x: { time: true, range: () => [this.told.until - this.told.seconds, this.told.until] }, y: scale },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((at) => clock(at).slice(0, 5)), space: 60 },
-          { ...axis, values: (_, ticks) => ticks.map((value) => value === null ? "" : UNITS[this.unit](value)), size: 70 },
+          { ...axis, values: (_, ticks) => ticks.map((at) => clock(at).slice(0, 5)), space: 60, size: 30 },
+          { ...axis, grid: { ...axis.grid, filter }, ticks: { ...axis.ticks, filter }, values: (_, ticks) => ticks.map((value) => value === null ? "" : UNITS[this.unit](value)), size: 70 },
         ],
         series: [{}, ...this.names.map((name, n) => ({
-          label: name, show: !this.hidden.has(name), stroke: style.getPropertyValue(`--line-${n + 1}`), width: 2, dash: DASHES[n],
+          label: name, show: !this.hidden.has(name), stroke: style.getPropertyValue(`--line-${n + 1}`), width: WIDTHS[n], dash: DASHES[n],
           points: { size: 5, filter: (_, index, shown) => shown ? null : this.alone(index) },
         }))],
         hooks: { setCursor: [() => this.moved()] },
@@ -104,7 +106,8 @@
 
     say(series, index) {
       const value = this.columns[series][index];
-      return (value ?? null) === null ? "not known" : UNITS[this.unit](value);
+      if ((value ?? null) !== null) return UNITS[this.unit](value);
+      return this.unit === "seconds" && this.told.per_second.done[index] === 0 ? "nothing done" : "not known";
     }
 
     sentence(index) {

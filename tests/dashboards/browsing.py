@@ -1,14 +1,11 @@
 """A real browser in front of a console that is really served."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 from typing import Any, Final
 
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 CHROMIUM: Final = which("chromium") or which("chromium-browser")
@@ -20,23 +17,6 @@ EXPECTED: Final = ("Failed to load resource", "Failed to fetch", "[hx-csp] block
 PASSWORD: Final = "correct horse"  # noqa: S105 - of a test
 
 expect.set_options(timeout=20_000)
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve an application on a port of its own; its address."""
-    config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 from dashboards.access import Access, Role
 from dashboards.access.users import digest
 from dashboards.app import create_app
+from dashboards.serving import served
 from tests.conftest import IN_CI
-from tests.dashboards.browsing import CHROMIUM, PASSWORD, served
+from tests.dashboards.browsing import CHROMIUM, PASSWORD
 from tests.facts import Document, fact
 from tests.integration import sample_handlers
 from tests.integration.letters import Letters, tickets
