@@ -56,8 +56,7 @@ def run(app: Application) -> None:
         while _pause(app.settings.sweep_interval, asked) and os.getppid() == parent:
             go_round(leader, sweeper, sampler, metrics, app.counts)
             app.send_counts()
-            if metrics.leads:
-                take_reading(app.readings, app.clock)
+            take_reading(app.readings, app.clock, metrics)
     leader.resign()
     log.info("sweeper_stopped")
 
@@ -85,10 +84,11 @@ def go_round(
     metrics.tell(drift if leads else None, leads=leads)
 
 
-def take_reading(readings: Readings, clock: Clock) -> None:
-    """Note where the counts stand, when it is time; what can't be noted is a gap in the course."""
+def take_reading(readings: Readings, clock: Clock, metrics: Metrics) -> None:
+    """Note where the counts stand, if we lead and it is time; what can't be noted is a gap."""
     try:
-        readings.take(clock.now())
+        if metrics.leads:
+            readings.take(clock.now())
     except RedisError as error:
         log.warning("reading_not_taken", error=str(error)[:300])
 

@@ -1,5 +1,8 @@
 """Readings in a real Redis: taken when it is time, bounded, and gone with a wipe."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +15,11 @@ from pipeline.metrics import Counts
 from pipeline.metrics.catalogue import EVENTS, INTAKE_EVENTS
 from pipeline.queue import RINGS, JobQueue, Readings, totals
 from pipeline.store import Batch
+from tests.dashboards.visiting import wait_for
+from tests.integration import sample_handlers
+from tests.processes import environment_of
+from workers.bootstrap import Application
+from workers.metrics import Metrics
 from workers.sweeper import take_reading
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -85,6 +93,29 @@ def test_after_a_wipe_the_course_begins_anew(readings: Readings, redis_server: R
     assert len(readings.of(HOUR)) == 1
 
 
+def test_the_sweeper_takes_them(application_of: Callable[..., Application]) -> None:
+    """The process, from its first pass on, without a port for metrics."""
+    app = application_of(sample_handlers)
+    with subprocess.Popen(
+        [sys.executable, "-m", "workers", "sweeper"],
+        env=environment_of(app, log_level="critical"),
+    ) as sweeper:
+        try:
+            wait_for(lambda: app.readings.of(HOUR))
+        finally:
+            sweeper.terminate()
+    assert len(app.readings.of(DAY)) == 1
+
+
+def test_who_does_not_lead_takes_none(readings: Readings) -> None:
+    """Or a reading would be there for each that stands by."""
+    metrics = Metrics([])
+    for leads, taken in ((False, 0), (True, 1)):
+        metrics.tell(None, leads=leads)
+        take_reading(readings, ManualClock(NOON), metrics)
+        assert len(readings.of(HOUR)) == taken
+
+
 def test_a_sweeper_outlives_a_redis_that_is_away() -> None:
     """What can't be noted is a gap."""
 
@@ -92,4 +123,6 @@ def test_a_sweeper_outlives_a_redis_that_is_away() -> None:
         def take(self, _: object) -> None:
             raise NoRedis("gone")
 
-    take_reading(Away(), ManualClock(NOON))  # type: ignore[arg-type]
+    metrics = Metrics([])
+    metrics.tell(None, leads=True)
+    take_reading(Away(), ManualClock(NOON), metrics)  # type: ignore[arg-type]
