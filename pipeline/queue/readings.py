@@ -34,7 +34,7 @@ class Ring(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Where it is in Redis; the number counts up when the edges of the histogram change."""
+        """Where it is in Redis; the number counts up with the edges or the form of a reading."""
         return f"pipeline:metrics:1:readings:{self.name}"
 
     @property
