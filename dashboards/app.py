@@ -28,7 +28,7 @@ from dashboards.web.failing import Failing
 from dashboards.web.live import Pulse
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
-from pipeline.dead_letters import tally
+from pipeline.dead_letters import counted
 from pipeline.errors import Unavailable
 from pipeline.lateness import costs, counts
 from pipeline.metrics.own import version_of
@@ -63,7 +63,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         render=render,
         pulse=Pulse(lambda: pulse_of(status.fresh(), app.readings.newest())),
         status=status,
-        failures=Watch(lambda: tally(app.store), good_for=LOOK_SECONDS),
+        failures=Watch(lambda: counted(app.store), good_for=LOOK_SECONDS),
         disorder=Watch(lambda: (counts(app.store), costs(app.store)), good_for=LOOK_SECONDS),
         courses={name: _course_of(app, ring) for name, ring in RINGS.items()},
     )
@@ -128,11 +128,15 @@ def _lifespan(console: Console) -> Any:
 
 
 async def _look_now_and_then(console: Console) -> None:
-    """So that the first visitor for a while need not wait for a long look."""
+    """So that the first visitor for a while need not wait for a long look.
+
+    Also what visitors did is sent to be told to Prometheus, which goes with nothing else here.
+    """
     while True:
         for watch in (console.status, console.failures, console.disorder):
             with contextlib.suppress(Exception):  # told to whoever asks
                 await asyncio.to_thread(watch.fresh)
+        await asyncio.to_thread(console.app.send_counts)
         await asyncio.sleep(IDLE_SECONDS)
 
 

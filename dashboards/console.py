@@ -14,7 +14,7 @@ from dashboards.web.charting import Course
 from dashboards.web.live import Pulse
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
-from pipeline.dead_letters import Tally
+from pipeline.dead_letters import Counted
 from pipeline.lateness import Count, HoldCost
 from workers.bootstrap import Application
 from workers.monitor import Snapshot
@@ -31,7 +31,7 @@ class Console:
         render: renders templates.
         pulse: the live stream.
         status: the pipeline as it stands, looked at for everybody at once.
-        failures: dead letters by handler and error, likewise.
+        failures: dead letters by their causes, likewise.
         disorder: how many events came out of order, and what holding back has cost, likewise.
         courses: by ring of readings, how things went, likewise.
     """
@@ -42,7 +42,7 @@ class Console:
     render: Renderer
     pulse: Pulse
     status: Watch[Snapshot]
-    failures: Watch[list[Tally]]
+    failures: Watch[Counted]
     disorder: Watch[tuple[list[Count], list[HoldCost]]]
     courses: Mapping[str, Watch[Course]]
 

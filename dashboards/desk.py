@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
 from dashboards.access.people import Visit, Visitor
 from pipeline.auditing import Auditor
-from pipeline.dead_letters import Decided, Decisions, Where
+from pipeline.dead_letters import Decided, Decisions, Said, Stance, Triage, Where
 from pipeline.errors import NotFound, PipelineError
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.operations import Plan, Planner, Runner
 from pipeline.slots import Part
 from pipeline.store import Operation
@@ -32,11 +34,12 @@ class Desk:
     """
 
     def __init__(self, app: Application) -> None:
-        parts = app.store, app.registry, app.queue, app.clock, app.settings
+        parts = app.store, app.registry, app.queue, app.clock, app.settings, app.counts
         self._app = app
         self._auditor = Auditor(app.store, app.clock)
         self._decisions = Decisions(*parts)
         self._undoing = Undoing(*parts)
+        self._triage = Triage(app.store, app.clock, app.counts)
         self._planner = Planner(app.store, app.registry, app.clock)
         self._ending = threading.Event()
         self._runner = Runner(app.store, self._decisions, app.clock, self._ending.wait)
@@ -56,7 +59,8 @@ class Desk:
             outcome.tell(in_words(decided, "requeued"))
         return decided
 
-    def requeueing(self, visit: Visit, job: str) -> AbstractContextManager[object]:
+    @contextmanager
+    def requeueing(self, visit: Visit, job: str) -> Iterator[None]:
         """Note that a visitor puts a failed job back to work, with rq-dashboard's button.
 
         Raises:
@@ -64,7 +68,9 @@ class Desk:
         """
         if visit.visitor is None:
             raise PipelineError("log in first")
-        return self._auditor.noting(visit.visitor.person, "requeue", {"job": job})
+        with self._auditor.noting(visit.visitor.person, "requeue", {"job": job}):
+            yield
+            self._app.counts.add(OPERATOR_ACTIONS, ("requeue",))
 
     def discard(self, visitor: Visitor, letters: list[str], reason: str) -> Decided:
         """Give dead letters up for good.
@@ -84,6 +90,32 @@ class Desk:
                 raise PipelineError(str(error)) from None
             outcome.tell(in_words(decided, "discarded"))
         return decided
+
+    def say(self, visitor: Visitor, where: Where, said: Said, note: str) -> Stance:
+        """Say of a group of dead letters that somebody looks at it, or that nobody needs to.
+
+        Raises:
+            NotFound: there is no such group.
+            PipelineError: it is not named whole, or the note is too long.
+        """
+        action = "acknowledge" if said is Said.ACKNOWLEDGED else "ignore"
+        with self._auditor.noting(
+            visitor.person, action, _group(where), reason=note.strip()
+        ) as outcome:
+            stance = self._triage.say(where, said, by=visitor.name, note=note)
+            outcome.tell(said.value.replace("_", " "))
+        return stance
+
+    def reopen(self, visitor: Visitor, where: Where) -> bool:
+        """Take back what was said about a group of dead letters.
+
+        Raises:
+            PipelineError: it is not named whole.
+        """
+        with self._auditor.noting(visitor.person, "reopen", _group(where)) as outcome:
+            reopened = self._triage.reopen(where, by=visitor.name)
+            outcome.tell("new again" if reopened else "nothing was said about it")
+        return reopened
 
     def plan(
         self,
@@ -224,6 +256,10 @@ def in_words(decided: Decided, done: str) -> str:
 
 def _where(operation: Operation) -> Where:
     return Where(**operation.where)
+
+
+def _group(where: Where) -> dict[str, Any]:
+    return {"handler": where.handler, "error": where.error, "signature": where.signature or None}
 
 
 def _about(letters: list[str]) -> dict[str, Any]:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from dashboards.console import TheConsole, TheVisit
 from dashboards.desk import MOST_LETTERS
-from pipeline.dead_letters import REASON_CHARACTERS, Place, Where, find, tally
+from pipeline.dead_letters import (
+    NOTE_CHARACTERS,
+    REASON_CHARACTERS,
+    Place,
+    Said,
+    Where,
+    find,
+    group_json,
+)
 from pipeline.dead_letters import as_json as letter_json
+from pipeline.signatures import SIGNATURE_CHARACTERS
 from pipeline.store import LedgerState
 
 router = APIRouter(prefix="/dead", tags=["dead letters"])
@@ -29,6 +38,25 @@ class Discard(Letters):
     reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS)]
 
 
+class Named(BaseModel):
+    """A group; its signature is null for letters that died before there were any."""
+
+    handler: Annotated[str, Field(min_length=1, max_length=200)]
+    error: Annotated[str, Field(min_length=1, max_length=200)]
+    signature: Annotated[str, Field(max_length=SIGNATURE_CHARACTERS)] | None
+
+    def where(self) -> Where:
+        """As the pipeline asks for it."""
+        return Where(handler=self.handler, error=self.error, signature=self.signature or "")
+
+
+class Saying(Named):
+    """A group, and what is said about it."""
+
+    said: Said
+    note: Annotated[str, Field(max_length=NOTE_CHARACTERS)] = ""
+
+
 class Filter(BaseModel):
     """Which dead letters are meant; all that is given must hold."""
 
@@ -37,6 +65,7 @@ class Filter(BaseModel):
     error: str | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
+    signature: Annotated[str, Field(max_length=SIGNATURE_CHARACTERS)] | None = None
 
     def where(self) -> Where:
         """As the pipeline asks for it."""
@@ -52,9 +81,41 @@ class Page(Filter):
 
 
 @router.get("/tally")
-def counts(console: TheConsole, only: Annotated[Filter, Query()]) -> list[dict[str, Any]]:
-    """How many there are, by handler and type of error."""
-    return [found._asdict() for found in tally(console.app.store, only.where())]
+def counts(
+    console: TheConsole, answer: Response, only: Annotated[Filter, Query()]
+) -> list[dict[str, Any]]:
+    """How many there are, by handler and type of error.
+
+    They were counted as many seconds ago as the header `age` tells, or now where a time is given.
+    """
+    seen = console.failures.now()
+    answer.headers["age"] = f"{seen.age:.0f}"
+    return [found._asdict() for found in seen.value.tally(only.where())]
+
+
+@router.get("/groups")
+def groups(
+    console: TheConsole, answer: Response, only: Annotated[Filter, Query()]
+) -> list[dict[str, Any]]:
+    """How many there are, by handler, type of error and signature, and how each group stands.
+
+    The 500 newest groups; counted as for the tally.
+    """
+    seen = console.failures.now()
+    answer.headers["age"] = f"{seen.age:.0f}"
+    return [group_json(one) for one in seen.value.groups(only.where())]
+
+
+@router.post("/groups/say")
+def say(console: TheConsole, visit: TheVisit, asked: Saying) -> dict[str, Any]:
+    """Say of a group that somebody looks at it, or that nobody needs to."""
+    return console.desk.say(visit.who, asked.where(), asked.said, asked.note)._asdict()
+
+
+@router.post("/groups/reopen")
+def reopen(console: TheConsole, visit: TheVisit, asked: Named) -> dict[str, bool]:
+    """Take back what was said about a group."""
+    return {"reopened": console.desk.reopen(visit.who, asked.where())}
 
 
 @router.get("")

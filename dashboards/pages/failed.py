@@ -1,11 +1,10 @@
-"""Dead letters, grouped by the handler that gave up and the error, and one group of them."""
+"""Dead letters, grouped by their cause, and one group of them."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query
@@ -15,16 +14,24 @@ from pydantic import BaseModel, Field
 from dashboards.console import TheConsole, TheVisit
 from dashboards.web.reading import moment_of
 from dashboards.web.rendering import Link
-from pipeline.dead_letters import Letter, Place, Where, find
+from pipeline.dead_letters import (
+    NOTE_CHARACTERS,
+    Counted,
+    Letter,
+    Place,
+    Said,
+    Stood,
+    Where,
+    find,
+)
 from pipeline.operations import MOST_RATE
+from pipeline.signatures import SIGNATURE_CHARACTERS, signature_of
 from pipeline.store import LedgerState
 
 LINK: Final = Link("/ops/failed", "Failed", "f")
 SHOWN: Final = 50
 SHAPED: Final = 200
-"""Newest letters of a group whose messages are held against each other."""
-_DIGITS: Final = re.compile(r"\d+")
-_QUOTED: Final = re.compile(r"'[^']{0,200}'|\"[^\"]{0,200}\"")
+"""Newest letters whose messages are held against each other, where no group is named."""
 
 router = APIRouter()
 
@@ -37,6 +44,9 @@ class Filter(BaseModel):
     tenant: Annotated[str, Field(max_length=64)] = ""
     since: Annotated[str, Field(max_length=40)] = ""
     until: Annotated[str, Field(max_length=40)] = ""
+    signature: Annotated[str, Field(max_length=SIGNATURE_CHARACTERS)] = ""
+    unsigned: Annotated[str, Field(max_length=1)] = ""
+    """Whether those without a signature are meant."""
 
     def where(self) -> Where:
         """As the pipeline asks for it."""
@@ -46,7 +56,12 @@ class Filter(BaseModel):
             self.error or None,
             moment_of(self.since),
             moment_of(self.until),
+            signature="" if self.unsigned else self.signature or None,
         )
+
+    def names_a_group(self) -> bool:
+        """Whether all is said by which a group is known."""
+        return bool(self.handler and self.error and (self.signature or self.unsigned))
 
 
 class Page(Filter):
@@ -64,12 +79,33 @@ class Asked(Filter):
     limit: Annotated[str, Field(max_length=12)] = ""
 
 
+class Shown(Filter):
+    """A filter, and whether groups that nobody has to look at are shown."""
+
+    show: Literal["all", "open"] = "all"
+
+
+class Saying(Filter):
+    """A group, and what is said about it."""
+
+    said: Said
+    note: Annotated[str, Field(max_length=NOTE_CHARACTERS)] = ""
+
+
 @router.get("/ops/failed")
-def groups(console: TheConsole, visit: TheVisit) -> Response:
-    """How many letters there are of each handler and error."""
+def groups(console: TheConsole, visit: TheVisit, asked: Annotated[Shown, Query()]) -> Response:
+    """How many letters there are of each cause, and what persons have said about it."""
     seen = console.failures.now()
-    tallies = sorted(seen.value, key=lambda found: found.newest, reverse=True)
-    return console.render("failed.html", visit, tallies=tallies, age=seen.age)
+    found = seen.value.groups(asked.where())
+    shown = [one for one in found if one.open or asked.show == "all"]
+    return console.render(
+        "failed.html",
+        visit,
+        groups=shown,
+        hidden=len(found) - len(shown),
+        asked=asked,
+        age=seen.age,
+    )
 
 
 @router.get("/ops/failed/group")
@@ -87,10 +123,26 @@ def group(console: TheConsole, visit: TheVisit, asked: Annotated[Page, Query()])
         filters=filters,
         letters=letters,
         older=urlencode({**filters, "after": _written(letters[-1])}) if more else None,
-        shapes=shapes(page.letters) if place is None else [],
+        stood=_stood(console, asked) if letters and asked.names_a_group() else None,
+        sayings=Said,
+        shapes=[] if place or asked.names_a_group() else shapes(page.letters),
         looked=len(page.letters),
         most_rate=MOST_RATE,
     )
+
+
+@router.post("/ops/failed/say")
+def say(console: TheConsole, visit: TheVisit, asked: Annotated[Saying, Form()]) -> Response:
+    """Say of a group that somebody looks at it, or that nobody needs to."""
+    console.desk.say(visit.who, asked.where(), asked.said, asked.note)
+    return _group(asked)
+
+
+@router.post("/ops/failed/reopen")
+def reopen(console: TheConsole, visit: TheVisit, asked: Annotated[Filter, Form()]) -> Response:
+    """Take back what was said about a group."""
+    console.desk.reopen(visit.who, asked.where())
+    return _group(asked)
 
 
 @router.post("/ops/failed/plan")
@@ -104,17 +156,30 @@ def plan(console: TheConsole, visit: TheVisit, asked: Annotated[Asked, Form()]) 
 
 
 def shapes(letters: Sequence[Letter]) -> list[tuple[str, int, Letter]]:
-    """The messages of letters with numbers and quoted names left out, the most frequent first.
+    """The signatures of letters, the most frequent first.
 
     Each with how many there are, and the newest of them.
     """
     counts: Counter[str] = Counter()
     newest: dict[str, Letter] = {}
     for letter in letters:
-        shape = _DIGITS.sub("#", _QUOTED.sub("'…'", str(letter.error.get("message", ""))))[:200]
+        shape = signature_of(str(letter.error.get("message", "")))
         counts[shape] += 1
         newest.setdefault(shape, letter)
     return [(shape, count, newest[shape]) for shape, count in counts.most_common(20)]
+
+
+def _stood(console: TheConsole, asked: Filter) -> Stood | None:
+    """How the named group stands; one that is younger than the last look is counted now."""
+    where = Where(handler=asked.handler, error=asked.error, signature=asked.where().signature)
+    looked = console.failures.now().value.groups(where)
+    found = looked or Counted(console.app.store, None).groups(where)
+    return found[0] if found else None
+
+
+def _group(asked: Filter) -> Response:
+    named = asked.model_dump(include={"handler", "error", "signature", "unsigned"})
+    return RedirectResponse(f"/ops/failed/group?{urlencode(named)}", 303)
 
 
 def _written(letter: Letter) -> str:

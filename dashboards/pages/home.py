@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from dashboards.console import TheConsole, TheVisit
 from dashboards.web.charting import RingName
 from dashboards.web.rendering import Link
+from pipeline.dead_letters import Where
 from pipeline.declarations import Lane
 from pipeline.metrics.readings import COUNTED, QUANTILES
 
@@ -59,9 +60,15 @@ def stages(console: TheConsole, visit: TheVisit) -> Response:
 def work(console: TheConsole, visit: TheVisit) -> Response:
     """What needs a person."""
     seen, status = console.failures.now(), console.status.now()
-    tallies = sorted(seen.value, key=lambda found: -found.events)
+    found = sorted(seen.value.groups(Where()), key=lambda one: -one.group.events)
+    groups = [one for one in found if one.open]
     return console.render(
-        "part_work.html", visit, tallies=tallies, trouble=status.value.trouble, age=seen.age
+        "part_work.html",
+        visit,
+        groups=groups,
+        aside=len(found) - len(groups),
+        trouble=status.value.trouble,
+        age=seen.age,
     )
 
 

@@ -44,6 +44,11 @@ STATES: Final = {
     "repaired": Said("✓", "put right", "good"),
     "wrong": Said("✗", "wrong", "bad"),
     "unknown": Said("?", "can't be told", "wait"),
+    "new": Said("✗", "new", "bad"),
+    "acknowledged": Said("◐", "acknowledged", "wait"),
+    "regressed": Said("↺", "regressed", "bad"),
+    "ignored": Said("⊘", "ignored", "wait"),
+    "again": Said("↻", "happened again", "bad"),
     "unfinished": Said("⟳", "not done", "wait"),
 }
 

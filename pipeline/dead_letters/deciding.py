@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 import structlog
 
 from pipeline.clock import Clock
+from pipeline.metrics import Counts
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.queue import JobQueue
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -67,6 +69,7 @@ class Decisions:
         queue: the lanes, and RQ's registries.
         clock: wall time.
         settings: when the sweeper looks at what was requeued.
+        counts: where it is counted what persons do.
     """
 
     def __init__(
@@ -76,12 +79,14 @@ class Decisions:
         queue: JobQueue,
         clock: Clock,
         settings: Settings,
+        counts: Counts | None = None,
     ) -> None:
         self._store = store
         self._lanes = {handler.name: handler.lane for handler in registry}
         self._queue = queue
         self._clock = clock
         self._settings = settings
+        self._counts = counts or Counts()
 
     def requeue(self, letters: Sequence[str]) -> Decided:
         """Put letters back to work, with all their attempts before them.
@@ -180,6 +185,7 @@ class Decisions:
 
         batches, unknown = self._store.transact(put_back)
         told = self._queue.put_back(batches) is not None
+        self._counts.add(OPERATOR_ACTIONS, ("requeue",), len(batches))
         log.info("dead_letters_requeued", letters=len(batches), unknown=unknown)
         done = len(batches)
         return Decided(done, len(ids) - done - unknown, unknown, 0 if told else done)
@@ -196,6 +202,7 @@ class Decisions:
 
         batches = self._store.transact(give_up)
         told = self._queue.take_off(batches)
+        self._counts.add(OPERATOR_ACTIONS, ("discard",), len(batches))
         log.info("dead_letters_discarded", letters=len(batches), reason=reason)
         done = len(batches)
         return Decided(done, len(ids) - done, untold=0 if told else done)

@@ -132,7 +132,7 @@ def find(
 
 def tally(store: Store, where: Where = ALL) -> list[Tally]:
     """How many dead letters there are, by handler and type of error."""
-    return store.records.trouble.tallies(LedgerState.DEAD, where)
+    return store.records.trouble.tallies(where)
 
 
 def inputs(store: Store, registry: Registry, letter: Letter) -> Inputs:

@@ -209,9 +209,14 @@ ORPHANED: Final = Counter(
 )
 OPERATOR_ACTIONS: Final = Counter(
     "pipe_operator_actions",
-    "What people changed by the command line, in events or policies.",
+    "What people changed by the command line or the console, in events, groups or policies.",
     ("action",),
-    {"action": ("requeue", "discard", "undo", "redo", "hold", "locks")},
+    {
+        "action": (
+            *("requeue", "discard", "undo", "redo", "hold", "locks"),
+            *("acknowledge", "ignore", "reopen"),
+        )
+    },
 )
 
 CATALOGUE: Final[tuple[Metric, ...]] = (

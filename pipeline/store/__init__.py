@@ -12,12 +12,15 @@ from pipeline.store.events import EventRecord, Voided
 from pipeline.store.ledger import LedgerRow, LedgerState
 from pipeline.store.marks import Among, Spot
 from pipeline.store.operations import Operation, Phase
-from pipeline.store.trouble import Place, Tally, Where
+from pipeline.store.stances import Said, Stance
+from pipeline.store.trouble import Cell, Group, Place, Tally, Where
 
 __all__ = [
     "Among",
     "Batch",
+    "Cell",
     "EventRecord",
+    "Group",
     "LedgerRow",
     "LedgerState",
     "Note",
@@ -27,7 +30,9 @@ __all__ = [
     "Place",
     "Records",
     "RunRecord",
+    "Said",
     "Spot",
+    "Stance",
     "Store",
     "Taken",
     "Tally",

@@ -28,6 +28,7 @@ from pipeline.store import (
     operations,
     policies,
     snapshots,
+    stances,
     verifications,
 )
 from pipeline.store.audit import Audit
@@ -39,6 +40,7 @@ from pipeline.store.ledger import Ledger
 from pipeline.store.marks import Marks
 from pipeline.store.operations import Operations
 from pipeline.store.patience import UNAUTHORIZED, cause, commit, log_retry, patiently
+from pipeline.store.stances import Stances
 from pipeline.store.tables import MongoTable
 from pipeline.store.trouble import Trouble
 from pipeline.store.verifications import Verifications
@@ -63,6 +65,7 @@ INDEXES: Final = {
     **verifications.INDEXES,
     **audit.INDEXES,
     **operations.INDEXES,
+    **stances.INDEXES,
 }
 
 NO_INDEXES: Final[Mapping[str, Iterable[Sequence[str]]]] = MappingProxyType({})
@@ -145,6 +148,7 @@ class Records:
         self.verifications = Verifications(database, session)
         self.audit = Audit(database, session)
         self.operations = Operations(database, session)
+        self.stances = Stances(database, session)
 
     def table(self, name: str) -> MongoTable:
         """A domain's table."""

@@ -20,6 +20,7 @@ from pymongo.database import Database
 from pipeline.disorder import Disorder
 from pipeline.event import tenant_of
 from pipeline.holding import Held
+from pipeline.signatures import signature_of
 from pipeline.store import coming
 from pipeline.store.coming import disorder_of, fields_of, held_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
@@ -49,6 +50,23 @@ INDEXES: Final = {
             ],
             name="trouble_in_time",
             partialFilterExpression={"trouble": True},
+        ),
+        # Prevents a look at every dead letter when they are counted, and a pass over all of them
+        # for those few that match. It is partial by a field that it holds, so that counting
+        # reads it alone; the tenant comes after what there is less of, since what is not asked
+        # for is skipped value by value. Only dead letters are in it.
+        IndexModel(
+            [
+                ("state", ASCENDING),
+                ("handler", ASCENDING),
+                ("error.type", ASCENDING),
+                ("error.signature", ASCENDING),
+                ("tenant", ASCENDING),
+                ("write_at", ASCENDING),
+                ("_id", ASCENDING),
+            ],
+            name="dead_groups",
+            partialFilterExpression={"state": "dead"},
         ),
         # Prevents a scan when a person asks which effects would be different now. Only those
         # are in it.
@@ -144,7 +162,8 @@ class LedgerRow(NamedTuple):
         job: the RQ job, and the batch that tells worker and start.
         write_at: when the run began to write.
         lag_ms: how long after the event was received that was, in milliseconds.
-        error: type, message, stage and traceback of the failure, or None.
+        error: type, message, stage and traceback of the failure, or None; of a dead letter also
+            its signature, which is added when it is stored.
         version: of the handler that was run.
         outdated: of an effect that was done and would be different now, since when; or None.
         disorder: what was wrong with its coming, or None where it came in order.
@@ -355,7 +374,8 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     if row.version > 1:
         document["version"] = row.version
     if row.error is not None:
-        document["error"] = row.error
+        dead = row.state is LedgerState.DEAD
+        document["error"] = _signed(row.error) if dead else row.error
     if row.outdated is not None:
         document["outdated"] = row.outdated._asdict()
         document |= {"handler": row.handler, "tenant": tenant_of(row.event)}
@@ -367,6 +387,10 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     elif row.key is not None and not row.wrote.subtractable:
         document |= {"recomputable": True, "handler": row.handler}
     return document
+
+
+def _signed(error: dict[str, str]) -> dict[str, str]:
+    return {**error, "signature": signature_of(error.get("message", ""))}
 
 
 def row_of(doc: dict[str, Any]) -> LedgerRow:

@@ -6,11 +6,13 @@ state, then time, then id: their places, by which they are read page by page.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.client_session import ClientSession
@@ -19,6 +21,12 @@ from pymongo.database import Database
 from pipeline.store.commands import ROUND_TRIP
 from pipeline.store.ledger import TROUBLE, LedgerRow, LedgerState, row_of
 from pipeline.store.paging import between, beyond
+
+GROUPED_BY: Final = {
+    "handler": "$handler",
+    "error": "$error.type",
+    "signature": "$error.signature",
+}
 
 
 class Place(NamedTuple):
@@ -45,6 +53,7 @@ class Where:
         since: failed at this moment or later.
         until: failed before this moment.
         event: event key.
+        signature: of the error; empty for those without one, which died before there were any.
     """
 
     tenant: str | None = None
@@ -53,6 +62,7 @@ class Where:
     since: datetime | None = None
     until: datetime | None = None
     event: str | None = None
+    signature: str | None = None
 
     def as_of(self, now: datetime) -> Where:
         """The same, without what fails later than now."""
@@ -70,6 +80,38 @@ class Tally(NamedTuple):
     newest: datetime
 
 
+class Group(NamedTuple):
+    """Dead letters of one handler whose errors have one type and one signature.
+
+    Attributes:
+        handler: which gave up.
+        error: the type of the error; None where a row has none.
+        signature: of the error's message; None of rows that died before there were any.
+        events: how many there are.
+        oldest: when the first of them died.
+        newest: when the last of them died.
+    """
+
+    handler: str
+    error: str | None
+    signature: str | None
+    events: int
+    oldest: datetime
+    newest: datetime
+
+    @property
+    def id(self) -> str:
+        """What persons name it by; 12 hexadecimal digits."""
+        return group_id(self.handler, self.error, self.signature)
+
+
+class Cell(NamedTuple):
+    """The part of a group that is of one tenant."""
+
+    tenant: str
+    group: Group
+
+
 class Waiting(NamedTuple):
     """How many events of a handler are in a state of trouble, and since when the oldest is."""
 
@@ -77,6 +119,12 @@ class Waiting(NamedTuple):
     state: str
     events: int
     oldest: datetime
+
+
+def group_id(handler: str, error: str | None, signature: str | None) -> str:
+    """The id of the group of these."""
+    parts = json.dumps([handler, error, signature]).encode()
+    return hashlib.sha256(parts).hexdigest()[:12]
 
 
 class Trouble:
@@ -117,11 +165,11 @@ class Trouble:
             ]
         return found
 
-    def tallies(self, state: LedgerState, where: Where) -> list[Tally]:
-        """How many rows are in a state that is not final, by handler and error."""
+    def tallies(self, where: Where) -> list[Tally]:
+        """How many rows are dead, by handler and error; read from an index alone."""
         groups = self._ledger.aggregate(
             [
-                {"$match": {"state": state.value, **_matching(where)}},
+                {"$match": _dead(where)},
                 {
                     "$group": {
                         "_id": {"handler": "$handler", "error": "$error.type"},
@@ -135,6 +183,38 @@ class Trouble:
             session=self._session,
         )
         return [Tally(**row.pop("_id"), **row) for row in groups]
+
+    def groups(self, where: Where, *, limit: int) -> list[Group]:
+        """How many rows are dead, by handler, error and signature, the newest first; as above."""
+        return [Group(**one) for one in self._grouped(where, GROUPED_BY, limit)]
+
+    def cells(self, where: Where, *, limit: int) -> list[Cell]:
+        """The groups of each tenant, the newest first; as above."""
+        by = {**GROUPED_BY, "tenant": "$tenant"}
+        found = self._grouped(where, by, limit)
+        return [Cell(one.pop("tenant"), Group(**one)) for one in found]
+
+    def _grouped(self, where: Where, by: Mapping[str, str], limit: int) -> Iterator[dict[str, Any]]:
+        groups = self._ledger.aggregate(
+            [
+                {"$match": _dead(where)},
+                {
+                    "$group": {
+                        "_id": by,
+                        "events": {"$sum": 1},
+                        "oldest": {"$min": "$write_at"},
+                        "newest": {"$max": "$write_at"},
+                    }
+                },
+                {"$sort": {"newest": -1, "_id": 1}},
+                {"$limit": limit},
+            ],
+            session=self._session,
+            batchSize=ROUND_TRIP,
+        )
+        for one in groups:
+            # What a row lacks is absent here.
+            yield {"error": None, "signature": None, **one.pop("_id"), **one}
 
     def standing(self) -> list[Waiting]:
         """How many events are in trouble, by handler and state; read from the index alone."""
@@ -189,9 +269,19 @@ class Trouble:
 
 def _matching(where: Where) -> dict[str, Any]:
     """The filter as MongoDB asks for it."""
-    matching: dict[str, Any] = {"trouble": True}
+    return {"trouble": True, **_given(where)}
+
+
+def _dead(where: Where) -> dict[str, Any]:
+    """Dead rows that match. Without `trouble`, which no index holds, no document is read."""
+    return {"state": LedgerState.DEAD.value, **_given(where)}
+
+
+def _given(where: Where) -> dict[str, Any]:
     given = {"tenant": where.tenant, "handler": where.handler, "error.type": where.error}
-    matching |= {name: value for name, value in given.items() if value is not None}
+    matching: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
+    if where.signature is not None:
+        matching["error.signature"] = where.signature or None
     matching |= between(where.since, where.until)
     if where.event is not None:
         # A handler's name holds no `|`; an event's id may go on after one of its own.

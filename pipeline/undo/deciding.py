@@ -11,6 +11,8 @@ import structlog
 from pipeline.clock import Clock
 from pipeline.errors import NotFound
 from pipeline.executor.plan import Contested
+from pipeline.metrics import Counts
+from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.queue import JobQueue
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -51,6 +53,7 @@ class Undoing:
         queue: the lanes, and RQ's registries.
         clock: wall time.
         settings: limits.
+        counts: where it is counted what persons do.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Undoing:
         queue: JobQueue,
         clock: Clock,
         settings: Settings,
+        counts: Counts | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._queue = queue
         self._clock = clock
         self._settings = settings
+        self._counts = counts or Counts()
 
     def rehearse(self, key: str) -> Undone:
         """What an undo of the event would do, from a transaction that is given up.
@@ -105,6 +110,7 @@ class Undoing:
         if undone.done:
             shown = [batch_id(row.handler, [key]) for row in stood if row.state in TROUBLE]
             self._queue.take_off(shown)
+            self._counts.add(OPERATOR_ACTIONS, ("undo",))
             log.info("event_undone", event_key=key, by=by, reason=reason, out=len(undone.out))
         return undone
 
@@ -155,6 +161,7 @@ class Undoing:
         if redone.done:
             self._queue.take_off(alone)
             self._queue.put_back(batches)
+            self._counts.add(OPERATOR_ACTIONS, ("redo",))
             log.info("event_redone", event_key=key, requeued=redone.requeued)
         return redone
 

@@ -83,7 +83,7 @@ def test_a_list_that_cant_be_loaded_says_so(
     def gone(*_: object, **__: object) -> None:
         raise RedisGone("gone")
 
-    monkeypatch.setattr(Trouble, "tallies", away)
+    monkeypatch.setattr(Trouble, "cells", away)
     monkeypatch.setattr(Trouble, "rows", away)
     monkeypatch.setattr(JobQueue, "oldest", gone)
     client.app.app.state.console.failures.forget()

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from pipeline.dead_letters import Decided, Decisions, Tally, Where, tally
 from pipeline.errors import NotFound
 from pipeline.keys import did_you_mean
-from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from workers.bootstrap import Application
 from workers.cli.context import Exit, cell, err, fail, opened, out, print_json, settings_from
 from workers.cli.dead.showing import counted, print_plan
@@ -69,7 +68,6 @@ def decide(asked: Asked, act: Act) -> None:
         else:
             _ask(asked, meant)
             decided = _decide(app, asked, wheres, meant, act)
-            app.counts.add(OPERATOR_ACTIONS, (asked.verb,), decided.done)
     if asked.json:
         print_json(_summary(asked, plan, matching, decided))
     elif decided is not None:
@@ -115,7 +113,7 @@ def _ask(asked: Asked, meant: int) -> None:
 def _decide(
     app: Application, asked: Asked, wheres: Sequence[Where], meant: int, act: Act
 ) -> Decided:
-    decisions = Decisions(app.store, app.registry, app.queue, app.clock, app.settings)
+    decisions = Decisions(app.store, app.registry, app.queue, app.clock, app.settings, app.counts)
     total = Decided()
     with _progress(asked, meant) as told:
         for where in wheres:

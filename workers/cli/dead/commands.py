@@ -13,6 +13,7 @@ from pipeline.dead_letters import as_json as letter_json
 from pipeline.errors import NotFound, UnknownHandler
 from workers.bootstrap import Application
 from workers.cli.context import Json, cell, opened, out, print_json, settings_from
+from workers.cli.dead import groups
 from workers.cli.dead.asking import Asked, decide, hint, of_events
 from workers.cli.dead.showing import print_letter, print_list
 from workers.cli.times import moment_option
@@ -75,6 +76,7 @@ def register(app: typer.Typer) -> None:
     group.command()(show)
     group.command()(requeue)
     group.command()(discard)
+    groups.register(group)
     app.add_typer(group, name="dead")
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.undo import REASON_CHARACTERS, Redone, Undoing, Undone, as_json, key_of
 from workers.bootstrap import Application
 from workers.cli.context import Exit, Json, cell, err, opened, out, print_json, settings_from
@@ -64,7 +63,6 @@ def undo(
                 return
             _ask()
         undone = undoing.undo(key, by=getpass.getuser(), reason=reason)
-        app.counts.add(OPERATOR_ACTIONS, ("undo",), int(undone.done))
         _show(undone, tried=False, json=json)
 
 
@@ -78,7 +76,6 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
     """
     with opened(settings_from()) as app:
         redone = _undoing(app).redo(key_of(app.store, event_id))
-        app.counts.add(OPERATOR_ACTIONS, ("redo",), int(redone.done))
     if json:
         print_json(_redone_json(redone))
         return
@@ -96,7 +93,7 @@ def redo(event_id: EventId, *, json: Json = False) -> None:
 
 
 def _undoing(app: Application) -> Undoing:
-    return Undoing(app.store, app.registry, app.queue, app.clock, app.settings)
+    return Undoing(app.store, app.registry, app.queue, app.clock, app.settings, app.counts)
 
 
 def _ask() -> None:
