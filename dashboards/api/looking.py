@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 
 from dashboards.access import Role
 from dashboards.console import TheConsole, TheVisit
 from dashboards.web.charting import RingName, as_json
+from pipeline.beside import as_json as beside_json
+from pipeline.beside import beside
 from pipeline.lookup import lookup
 from pipeline.story import as_json as story_json
 from pipeline.story import story
 from pipeline.timeline import bars_json, timelines
 from pipeline.tracing import as_json as trace_json
+from pipeline.undo import key_of
 
 router = APIRouter(tags=["looking"])
 
@@ -57,6 +60,21 @@ def event(console: TheConsole, visit: TheVisit, key: str) -> list[dict[str, Any]
         notes = [note._asdict() for note in found.notes]
         told.append({**one, "bars": bars_json(found), "notes": notes})
     return told
+
+
+@router.get("/differences")
+def differences(
+    console: TheConsole, visit: TheVisit, event: str, against: str = ""
+) -> dict[str, Any]:
+    """What is different in an event's payload, seen from another event of its entity.
+
+    The other is the one that comes before it, or the one that is named; `against` is null where
+    there is none. Shown to operators.
+    """
+    if not visit.may(Role.OPERATOR):
+        raise HTTPException(403, "payloads are shown to operators")
+    records, key = console.app.store.records.events, key_of(console.app.store, event)
+    return beside_json(beside(console.app.store, records.load([key])[key].event, against))
 
 
 @router.get("/entities/{tenant}/{entity_id:path}")

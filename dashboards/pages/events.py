@@ -11,6 +11,7 @@ from dashboards.access import Role
 from dashboards.console import ADMINS, TheConsole, TheVisit
 from dashboards.web.rendering import Link
 from dashboards.web.words import as_path
+from pipeline.beside import beside
 from pipeline.errors import PipelineError
 from pipeline.timeline import timelines
 from pipeline.undo import key_of
@@ -60,10 +61,27 @@ def rehearse(
 
 
 @router.get("/ops/events/{key:path}")
-def one(console: TheConsole, visit: TheVisit, key: str) -> Response:
-    """One event from its receipt to what it wrote, and what may be done about it."""
-    found = timelines(console.app.store, console.app.registry, key)
-    return console.render("event.html", visit, found=found, payload=visit.may(Role.OPERATOR))
+def one(
+    console: TheConsole,
+    visit: TheVisit,
+    key: str,
+    against: Annotated[str, Query(max_length=400)] = "",
+) -> Response:
+    """One event from its receipt to what it wrote, and what may be done about it.
+
+    Its payload is held against that of the event before it, or of the one that is named.
+    """
+    store, payload = console.app.store, visit.may(Role.OPERATOR)
+    found = timelines(store, console.app.registry, key)
+    events = [one.trace.record.event for one in found] if payload else []
+    return console.render(
+        "event.html",
+        visit,
+        found=found,
+        payload=payload,
+        against=against.strip(),
+        besides={event.key: beside(store, event, against.strip()) for event in events},
+    )
 
 
 @router.post("/ops/dead/requeue")

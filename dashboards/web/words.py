@@ -49,6 +49,9 @@ STATES: Final = {
     "regressed": Said("↺", "regressed", "bad"),
     "ignored": Said("⊘", "ignored", "wait"),
     "again": Said("↻", "happened again", "bad"),
+    "added": Said("+", "added", "good"),
+    "removed": Said("-", "removed", "bad"),
+    "changed": Said("≠", "changed", "wait"),
     "unfinished": Said("⟳", "not done", "wait"),
 }
 

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
@@ -42,6 +42,8 @@ INDEXES: Final = {
 }
 
 
+SAME_MOMENT: Final = 1_000
+"""Events of one moment among which the one before another is looked for."""
 LAST_CHARACTER: Final = "\U0010ffff"
 """Sorts after every other."""
 
@@ -126,6 +128,26 @@ class Events:
         matching = {"slot": slot_of(tenant, entity_id), "tenant": tenant, "entity_id": entity_id}
         found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
         return self._records(list(found.limit(limit)))
+
+    def one_before(self, event: Event) -> EventRecord | None:
+        """The event of its entity that comes before it in their order; payload as in `load`.
+
+        MongoDB sorts the entity's events, up to this one.
+        """
+        matching = {
+            "slot": slot_of(event.tenant, event.entity_id),
+            "tenant": event.tenant,
+            "entity_id": event.entity_id,
+            "occurred_at": {"$lte": event.occurred_at},
+        }
+        found = self._events.find(matching, session=self._session, batch_size=ROUND_TRIP)
+        # As `event.order` sorts; those of its moment that come after it are passed over.
+        order = [("occurred_at", DESCENDING), ("seq", DESCENDING), ("_id", DESCENDING)]
+        for doc in found.sort(order).limit(SAME_MOMENT):
+            (record,) = self._records([doc]).values()
+            if record.event.order < event.order:
+                return record
+        return None
 
     def voided_of(self, entities: Collection[tuple[str, str]]) -> list[Event]:
         """The events of these entities, by tenant and id, that were taken back."""

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from redis import Redis
 
 from pipeline import lateness
-from pipeline.dead_letters import Decisions, Where, find, inputs, tally
+from pipeline.dead_letters import Decisions, Where, counted, find, groups_of, inputs, tally
 from pipeline.disorder import Mark
 from pipeline.executor import Executor
 from pipeline.querying import as_of, history, query
@@ -233,7 +233,7 @@ def test_events_that_come_late_for_many_documents_read_few_rows_of_each(watched:
 
 
 def test_dead_letters_are_read_in_their_order_and_no_others(watched: Harness) -> None:
-    """No sort, and no more is read than what is shown."""
+    """Page by page without a sort, and no more is read than what is shown."""
     watched.process(*(fact(f"e{n}", n, entity_id=f"T{n}") for n in range(50)))
     broken.update(("tickets.apply", f"f{n}") for n in range(20))
     watched.submit(*(fact(f"f{n}", n, entity_id=f"F{n}") for n in range(20)))
@@ -254,7 +254,39 @@ def test_dead_letters_are_read_in_their_order_and_no_others(watched: Harness) ->
     assert [operation["docsExamined"] for operation in asked] == [5, 5, 1, 1]
     # The second page begins where it begins, not where the first one did.
     assert asked[1]["keysExamined"] <= 6
-    assert not any(operation.get("hasSortStage") for operation in asked)
+    # The few of a tenant or an error are sorted, not looked for among all.
+    assert not any(operation.get("hasSortStage") for operation in asked[:2])
+
+
+def test_counting_dead_letters_reads_an_index_alone_and_no_more_of_it_than_matches(
+    watched: Harness,
+) -> None:
+    """Whatever is asked for, and also where nothing matches."""
+    broken.update(("tickets.apply", f"f{n}") for n in range(200))
+    watched.submit(*(fact(f"f{n}", n, entity_id=f"F{n}") for n in range(200)))
+    watched.drain()
+    watched.retry()
+    watched.retry()
+    begun = len(operations(watched))
+    few = (
+        Where(tenant="nobody"),
+        Where(handler="none"),
+        Where(error="None"),
+        Where(tenant="acme", handler="tickets.apply", error="ValueError"),
+        Where(handler="tickets.apply", error="RuntimeError", signature="another one"),
+    )
+    for where in (Where(), Where(tenant="acme")):
+        assert [one.events for one in tally(watched.store, where)] == [200]
+        assert [one.events for one in groups_of(watched.store, where)] == [200]
+    assert [cell.tenant for cell in counted(watched.store).cells or []] == ["acme"]
+    for where in few:
+        assert (tally(watched.store, where), groups_of(watched.store, where)) == ([], [])
+        assert find(watched.store, where).letters == []
+    asked = [one for one in operations(watched)[begun:] if one["ns"].endswith(".ledger")]
+    assert len(asked) == 5 + 3 * len(few)
+    assert {one["docsExamined"] for one in asked} == {0}
+    assert max(one["keysExamined"] for one in asked[:5]) <= 201
+    assert max(one["keysExamined"] for one in asked[5:]) <= 5
 
 
 def disorderly(harness: Harness) -> None:
