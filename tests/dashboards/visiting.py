@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 import dashboards
 from dashboards.pages import PAGES
 from pipeline.declarations import Lane
+from pipeline.signatures import signature_of
 from pipeline.store import Batch
 from pipeline.verification import HANDLER, Verifier
 from tests.dashboards.conftest import SCRIPT
@@ -19,6 +20,8 @@ HERE = Path(dashboards.__file__).parent
 LETTER = "e0@acme/desk|tickets.apply"
 EVENT = "/ops/events/e0%40acme%2Fdesk"
 GROUP = "/ops/failed/group?handler=tickets.apply&error=RuntimeError"
+CAUSE = f"{GROUP}&signature={quote('told to fail on e#')}"
+SCRIPTED = f"{GROUP}&signature={quote(signature_of(f'told to fail on {SCRIPT}'))}"
 ENTITY = "/ops/entities/acme/G"
 DOCUMENT = "/ops/documents?table=tickets&key=acme:G"
 FULL_OF_SCRIPTS = f"/ops/events/{quote(SCRIPT + '@acme/desk', safe='')}"
@@ -31,6 +34,8 @@ def every_page(pipeline: Letters) -> list[str]:
     found = [page.LINK.path for page in PAGES]
     found += ["/ops/search", f"/ops/search?q={quote(SCRIPT[:12])}", "/ops/search?q=acme:G"]
     found += [EVENT, FULL_OF_SCRIPTS, GROUP, "/ops/failed/group", "/ops/undo?event=good"]
+    found += [CAUSE, SCRIPTED, "/ops/failed?show=open&handler=tickets.apply&tenant=acme"]
+    found += [f"{EVENT}?against={quote(SCRIPT)}"]
     found += [
         ENTITY,
         f"/ops/entities/acme/{quote(SCRIPT, safe='')}",
