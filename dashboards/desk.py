@@ -103,7 +103,7 @@ class Desk:
             visitor.person, action, _group(where), reason=note.strip()
         ) as outcome:
             stance = self._triage.say(where, said, by=visitor.name, note=note)
-            outcome.tell(said.value.replace("_", " "))
+            outcome.tell(said.words)
         return stance
 
     def reopen(self, visitor: Visitor, where: Where) -> bool:

@@ -33,6 +33,11 @@ class Said(StrEnum):
     IGNORED = "ignored"
     """Nobody needs to look, however many die."""
 
+    @property
+    def words(self) -> str:
+        """As a person reads it."""
+        return self.value.replace("_", " ")
+
 
 class Stance(NamedTuple):
     """What a person has said about a group.

@@ -4,16 +4,21 @@ One Chromium for all tests. A console message that is an error fails the test it
 """
 
 import re
+from datetime import timedelta
 from typing import Final
 
 from playwright.sync_api import Browser, expect
 
+from pipeline.dead_letters import Where
 from pipeline.store import Phase
 from tests.dashboards.browsing import faults_of, opened
 from tests.dashboards.conftest import SCRIPT
+from tests.dashboards.visiting import CAUSE, wait_for
 from tests.facts import fact
 from tests.integration.letters import Letters
 
+CLOSED: Final = fact("closed", 5, entity_id="G", status=SCRIPT, note=SCRIPT)
+"""A second event of G, full of scripts."""
 PAGES: Final = [
     "/ops/",
     "/ops/events",
@@ -23,6 +28,10 @@ PAGES: Final = [
     "/ops/documents?table=tickets&key=acme:G&at=2025-01-01",
     "/ops/failed",
     "/ops/failed/group",
+    CAUSE,
+    "/ops/failed?show=open&handler=none",
+    "/ops/events/closed",
+    "/ops/events/closed?against=none",
     "/ops/search?q=e",
     "/ops/queues",
     "/ops/late",
@@ -36,9 +45,10 @@ PAGES: Final = [
 
 
 def test_no_page_has_a_serious_fault_for_who_sees_or_hears_it(
-    browser: Browser, address: str
+    browser: Browser, address: str, pipeline: Letters
 ) -> None:
     """By axe, in both colours; and nothing is too wide for a telephone."""
+    pipeline.process(CLOSED)
     size = {"width": 360, "height": 740}
     with opened(browser, address, faults=True, viewport=size) as page:
         for path in PAGES:
@@ -50,6 +60,60 @@ def test_no_page_has_a_serious_fault_for_who_sees_or_hears_it(
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_visible()
         assert faults_of(page) == []
+
+
+def test_a_person_acknowledges_a_group_hides_it_and_takes_that_back(
+    browser: Browser, address: str, pipeline: Letters
+) -> None:
+    """From the link that alerts have, by word and sign; and what comes back says so."""
+    with opened(browser, address, "operator") as page:
+        page.goto("/ops/failed?handler=tickets.apply")
+        group = page.get_by_role("row").filter(has_text="told to fail on e#")
+        expect(group).to_contain_text("✗ new")
+        expect(group).to_contain_text("7")
+        group.get_by_role("link").click()
+        expect(page.locator("tr[data-row]")).to_have_count(7)
+        page.get_by_label("Note").fill(SCRIPT)
+        page.get_by_role("button", name="Acknowledge").click()
+        stands = page.get_by_role("region", name="This group")
+        expect(stands).to_contain_text("◐ acknowledged")
+        expect(stands).to_contain_text("by operator, ")
+        expect(stands).to_contain_text(SCRIPT)
+        assert faults_of(page) == []
+        page.goto("/ops/failed")
+        expect(group).to_contain_text(SCRIPT)
+        page.get_by_label("Show").select_option("open")
+        page.get_by_role("button", name="Filter").click()
+        expect(group).to_have_count(0)
+        expect(page.get_by_text("1 acknowledged or ignored group is not shown")).to_be_visible()
+        assert "run" not in page.title()
+        pipeline.clock.advance(timedelta(days=20 * 365))
+        pipeline.decisions.requeue_all(Where(signature="told to fail on e#"))
+        pipeline.bury(fact("e77", entity_id="N"))
+        wait_for(lambda: (page.reload(), group.count())[1])
+        expect(group).to_contain_text("↺ regressed")
+        assert faults_of(page) == []
+        group.get_by_role("link").click()
+        page.get_by_role("button", name="Take that back").click()
+        expect(stands).to_contain_text("✗ new")
+        expect(page.get_by_role("button", name="Take that back")).to_have_count(0)
+
+
+def test_a_person_compares_payloads(browser: Browser, address: str, pipeline: Letters) -> None:
+    """With the event before it, then with one that is named; by word and sign, and no script."""
+    pipeline.process(CLOSED)
+    with opened(browser, address, "operator") as page:
+        page.goto("/ops/events/closed")
+        for name in ("status changed", "note added"):
+            expect(page.get_by_role("row", name=name)).to_contain_text(SCRIPT[:38])
+        expect(page.get_by_role("row", name="owner removed")).to_contain_text("ann")
+        page.get_by_label("Compare with event").fill("closed")
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_text("every field is the same")).to_be_visible()
+        page.get_by_label("Compare with event").fill(SCRIPT)
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_text(f"no event {SCRIPT}")).to_be_visible()
+        assert "run" not in page.title()
 
 
 def test_a_script_that_is_stored_never_runs(browser: Browser, address: str) -> None:
@@ -114,12 +178,12 @@ def test_a_person_plans_starts_and_stops_an_operation(
     """And sees how far it is without reloading."""
     with opened(browser, address, "operator") as page:
         page.goto("/ops/failed")
-        page.get_by_role("link", name="tickets.apply · RuntimeError").click()
+        page.get_by_role("link", name="tickets.apply · RuntimeError told to fail on e#").click()
         page.get_by_label("Letters a second").fill("1")
         page.get_by_role("button", name="Plan to requeue").click()
         expect(page.get_by_text("Nothing has been changed")).to_be_visible()
         page.get_by_role("button", name="Start").click()
-        expect(page.get_by_text(re.compile("[2-7] of 8"))).to_be_visible()
+        expect(page.get_by_text(re.compile("[2-6] of 7"))).to_be_visible()
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_text("stopped by a person").first).to_be_visible()
     (operation,) = pipeline.store.records.operations.newest(limit=2)

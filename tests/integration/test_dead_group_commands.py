@@ -73,7 +73,7 @@ def test_what_was_said_is_taken_back_and_noted(
         ("reopen", "command line", "nothing was said about it"),
         ("reopen", "command line", "reopened"),
         ("ignore", "command line", "ignored"),
-        ("ignore", "command line", "ignored_until_again"),
+        ("ignore", "command line", "ignored until again"),
     ]
     told = totals.read(redis_server).totals
     counted = {action: told.get(field_of(OPERATOR_ACTIONS.name, (action,))) for action in ACTIONS}

@@ -134,13 +134,13 @@ def _say(group: str, said: Said, note: str, *, as_json: bool) -> None:
         with _noting(app, action, found, note) as outcome:
             triage = Triage(app.store, app.clock, app.counts)
             stance = triage.say(_where(found), said, by=_me(), note=note)
-            outcome.tell(said.value)
+            outcome.tell(said.words)
     if as_json:
         print_json({"group": stance.id, "said": stance.said.value, "note": stance.note})
     else:
         out.print(
             f"[green]✓[/] {cell(found.handler)} · {cell(found.error or '')} is "
-            f"{cell(said.value.replace('_', ' '))}; "
+            f"{said.words}; "
             f"take it back with [cyan]pipeline dead reopen {found.id}[/]",
             highlight=False,
             soft_wrap=True,
