@@ -232,9 +232,9 @@ def test_events_of_one_moment_are_compared_by_their_numbers(
     visit: Visit, pipeline: Letters
 ) -> None:
     """As the order of events has it: none first, then the number, then the key."""
-    for name, seq in (("m3", 10), ("m2", 9), ("m1", None)):
+    for name, seq in (("m2", 10), ("m3", 9), ("m1", None)):
         pipeline.process(fact(name, 20, entity_id="M", seq=seq, status=name))
     client = visit("operator")
-    for event, before in (("m3", "m2@acme/desk"), ("m2", "m1@acme/desk"), ("m1", None)):
+    for event, before in (("m2", "m3@acme/desk"), ("m3", "m1@acme/desk"), ("m1", None)):
         told = client.get(f"/api/v1/differences?event={event}").json()
         assert told["against"] == before

@@ -81,6 +81,16 @@ def test_what_was_said_is_taken_back_and_noted(
     assert len(pipeline.dead()) == 4
 
 
+def test_the_letters_of_a_group_are_listed_and_requeued(
+    run: CommandLine, pipeline: Letters
+) -> None:
+    """By the signature that the list of groups shows."""
+    given = ("--handler", "tickets.apply", "--signature", "told to fail on e#")
+    assert len(run.json("dead", "list", *given)) == 3
+    assert run.json("dead", "requeue", *given, "--yes")["requeued"] == 3
+    assert pipeline.dead() == ["odd"]
+
+
 ACTIONS = ("acknowledge", "ignore", "reopen")
 
 

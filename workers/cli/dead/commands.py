@@ -1,4 +1,4 @@
-"""Commands about dead letters: `dead list`, `dead show`, `dead requeue`, `dead discard`."""
+"""Commands about dead letters: `dead list`, `show`, `requeue`, `discard`, and those of groups."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ OfError = Annotated[
     str | None,
     typer.Option("--error", help="Only this type of error, such as ValueError or WorkerDied."),
 ]
+OfSignature = Annotated[
+    str | None,
+    typer.Option(
+        "--signature", help="Only these messages, as pipeline dead groups shows them: 'no order #'."
+    ),
+]
 Since = Annotated[
     datetime | None,
     typer.Option(
@@ -67,10 +73,10 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         help="Dead letters: events that a handler has given up on after all its attempts. "
-        "Look at the cause (list, show), mend what is wrong (the handler, the data, the system "
-        "behind it), then requeue; or discard what needs no effect. The same events are in RQ's "
-        "failed registry: requeueing them there, with rq-dashboard or rq requeue, gives them a "
-        "single attempt; deleting them there hides them for a minute.",
+        "Look at the cause (groups, list, show), mend what is wrong (the handler, the data, the "
+        "system behind it), then requeue; or discard what needs no effect. The same events are in "
+        "RQ's failed registry: requeueing them there, with rq-dashboard or rq requeue, gives them "
+        "a single attempt; deleting them there hides them for a minute.",
     )
     group.command("list")(list_letters)
     group.command()(show)
@@ -87,6 +93,7 @@ def list_letters(  # noqa: PLR0913 - each is an option of the command line
     error: OfError = None,
     since: Since = None,
     until: Until = None,
+    signature: OfSignature = None,
     limit: Annotated[int, typer.Option(help="Most letters shown.", min=1, max=MOST_SHOWN)] = 20,
     oldest_first: Annotated[
         bool, typer.Option("--oldest-first", help="Those that died first before others.")
@@ -97,7 +104,7 @@ def list_letters(  # noqa: PLR0913 - each is an option of the command line
 
     Example: pipeline dead list --tenant acme --error ValueError --since 3d
     """
-    where = Where(tenant, handler, error, since, until)
+    where = Where(tenant, handler, error, since, until, signature=signature)
     with opened(settings_from()) as app:
         letters = list(_letters(app, where, limit, newest_first=not oldest_first))
         if as_json:
@@ -142,6 +149,7 @@ def requeue(  # noqa: PLR0913 - as above
     error: OfError = None,
     since: Since = None,
     until: Until = None,
+    signature: OfSignature = None,
     limit: Most = None,
     everything: Everything = False,
     yes: Yes = False,
@@ -157,7 +165,7 @@ def requeue(  # noqa: PLR0913 - as above
 
     Example: pipeline dead requeue --handler appointments.apply --since 2h
     """
-    where = Where(tenant, handler, error, since, until)
+    where = Where(tenant, handler, error, since, until, signature=signature)
     asked = Asked(
         "requeue", events or [], where, limit, everything, yes=yes, dry_run=dry_run, json=as_json
     )
@@ -180,6 +188,7 @@ def discard(  # noqa: PLR0913 - as above
     error: OfError = None,
     since: Since = None,
     until: Until = None,
+    signature: OfSignature = None,
     limit: Most = None,
     everything: Everything = False,
     yes: Yes = False,
@@ -194,7 +203,7 @@ def discard(  # noqa: PLR0913 - as above
 
     Example: pipeline dead discard order-17 --reason "a test order of our own"
     """
-    where = Where(tenant, handler, error, since, until)
+    where = Where(tenant, handler, error, since, until, signature=signature)
     asked = Asked(
         "discard", events or [], where, limit, everything, yes=yes, dry_run=dry_run, json=as_json
     )

@@ -200,6 +200,8 @@ def _print(shown: Sequence[Stood]) -> None:
         )
     out.print(table)
     out.print(
-        "Next: [cyan]pipeline dead acknowledge GROUP[/], [cyan]ignore[/] or [cyan]reopen[/]",
+        "Next: [cyan]pipeline dead acknowledge GROUP[/], [cyan]ignore[/] or [cyan]reopen[/]; "
+        "[cyan]pipeline dead list --handler … --signature …[/], then [cyan]requeue[/] or "
+        "[cyan]discard[/] alike",
         highlight=False,
     )
