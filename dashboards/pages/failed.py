@@ -15,6 +15,7 @@ from dashboards.console import TheConsole, TheVisit
 from dashboards.web.reading import moment_of
 from dashboards.web.rendering import Link
 from pipeline.dead_letters import (
+    MOST_GROUPS,
     NOTE_CHARACTERS,
     Counted,
     Letter,
@@ -103,6 +104,7 @@ def groups(console: TheConsole, visit: TheVisit, asked: Annotated[Shown, Query()
         visit,
         groups=shown,
         hidden=len(found) - len(shown),
+        full=len(found) == MOST_GROUPS,
         asked=asked,
         age=seen.age,
     )

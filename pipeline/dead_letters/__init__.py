@@ -11,6 +11,7 @@ same. Persons say of groups that they look at them, or that nobody needs to.
 
 from pipeline.dead_letters.deciding import REASON_CHARACTERS, Decided, Decisions
 from pipeline.dead_letters.groups import (
+    MOST_GROUPS,
     Counted,
     Standing,
     Stood,
@@ -25,6 +26,7 @@ from pipeline.dead_letters.triage import NOTE_CHARACTERS, Triage
 from pipeline.store import Group, Place, Said, Stance, Tally, Where
 
 __all__ = [
+    "MOST_GROUPS",
     "NOTE_CHARACTERS",
     "REASON_CHARACTERS",
     "Counted",

@@ -20,8 +20,7 @@ from pymongo.database import Database
 from pipeline.disorder import Disorder
 from pipeline.event import tenant_of
 from pipeline.holding import Held
-from pipeline.signatures import signature_of
-from pipeline.store import coming
+from pipeline.store import coming, dying
 from pipeline.store.coming import disorder_of, fields_of, held_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.store.totals import total
@@ -51,23 +50,6 @@ INDEXES: Final = {
             name="trouble_in_time",
             partialFilterExpression={"trouble": True},
         ),
-        # Prevents a look at every dead letter when they are counted, and a pass over all of them
-        # for those few that match. It is partial by a field that it holds, so that counting
-        # reads it alone; the tenant comes after what there is less of, since what is not asked
-        # for is skipped value by value. Only dead letters are in it.
-        IndexModel(
-            [
-                ("state", ASCENDING),
-                ("handler", ASCENDING),
-                ("error.type", ASCENDING),
-                ("error.signature", ASCENDING),
-                ("tenant", ASCENDING),
-                ("write_at", ASCENDING),
-                ("_id", ASCENDING),
-            ],
-            name="dead_groups",
-            partialFilterExpression={"state": "dead"},
-        ),
         # Prevents a scan when a person asks which effects would be different now. Only those
         # are in it.
         IndexModel(
@@ -81,6 +63,7 @@ INDEXES: Final = {
             partialFilterExpression={"outdated.at": {"$exists": True}},
         ),
         *coming.INDEXES,
+        *dying.INDEXES,
     ],
 }
 
@@ -375,7 +358,7 @@ def _document(row: LedgerRow) -> dict[str, Any]:
         document["version"] = row.version
     if row.error is not None:
         dead = row.state is LedgerState.DEAD
-        document["error"] = _signed(row.error) if dead else row.error
+        document["error"] = dying.signed(row.error) if dead else row.error
     if row.outdated is not None:
         document["outdated"] = row.outdated._asdict()
         document |= {"handler": row.handler, "tenant": tenant_of(row.event)}
@@ -387,10 +370,6 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     elif row.key is not None and not row.wrote.subtractable:
         document |= {"recomputable": True, "handler": row.handler}
     return document
-
-
-def _signed(error: dict[str, str]) -> dict[str, str]:
-    return {**error, "signature": signature_of(error.get("message", ""))}
 
 
 def row_of(doc: dict[str, Any]) -> LedgerRow:

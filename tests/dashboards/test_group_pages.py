@@ -91,6 +91,19 @@ def test_a_group_is_acknowledged_hidden_and_shown_again(visit: Visit, pipeline: 
     assert len(pipeline.dead()) == 8
 
 
+def test_a_list_of_groups_that_is_cut_says_so(
+    visit: Visit, pipeline: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not some of them are hidden."""
+    client = visit("operator")
+    assert "more groups than" not in client.get("/ops/failed").text
+    for module in ("pipeline.dead_letters.groups", "dashboards.pages.failed"):
+        monkeypatch.setattr(f"{module}.MOST_GROUPS", 1)
+    assert "more groups than the newest 1;" in client.get("/ops/failed").text
+    client.post("/ops/failed/say", data={**NAMED, "said": "ignored"})
+    assert "more groups than the newest 1;" in client.get("/ops/failed?show=open").text
+
+
 def test_a_group_that_comes_back_says_so(visit: Visit, pipeline: Letters) -> None:
     """After all its letters were requeued and fail anew."""
     client = visit("operator")
