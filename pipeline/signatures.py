@@ -13,7 +13,8 @@ SILENT: Final = "(no message)"
 _QUOTED: Final = re.compile(r"(?<!\w)(['\"`])(?:(?!\1).){0,200}\1(?!\w)", re.DOTALL)
 _ONLY_QUOTED: Final = re.compile(r"(['\"`])(?:(?!\1).)*\1", re.DOTALL)
 _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
-_TOKEN: Final = re.compile(r"[\w-]*\d[\w-]*")
+_TOKEN: Final = re.compile(r"[\w-]+")
+_DIGIT: Final = re.compile(r"\d")
 _NUMBERED: Final = re.compile(r"-?\d+|([^\W\d_]{1,30}[_-]?)\d+")
 _HEX: Final = re.compile(r"(?=.*[a-fA-F])[0-9a-fA-F]{8,}")
 _SPACES: Final = re.compile(r"\s+")
@@ -41,5 +42,7 @@ def _joined(found: re.Match[str]) -> str:
 
 def _named(found: re.Match[str]) -> str:
     token = found[0]
+    if not _DIGIT.search(token):
+        return token
     numbered = None if _HEX.fullmatch(token) else _NUMBERED.fullmatch(token)
     return f"{numbered[1] or ''}#" if numbered else "<id>"
