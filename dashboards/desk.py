@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from dashboards.access.people import Visit, Visitor
 from pipeline.auditing import Auditor
-from pipeline.dead_letters import Decided, Decisions, Said, Stance, Triage, Where
+from pipeline.dead_letters import (
+    Decided,
+    Decisions,
+    Said,
+    Stance,
+    Triage,
+    Where,
+    named_group,
+)
 from pipeline.errors import NotFound, PipelineError
 from pipeline.metrics.catalogue import OPERATOR_ACTIONS
 from pipeline.operations import Plan, Planner, Runner
@@ -259,7 +267,7 @@ def _where(operation: Operation) -> Where:
 
 
 def _group(where: Where) -> dict[str, Any]:
-    return {"handler": where.handler, "error": where.error, "signature": where.signature or None}
+    return dict(zip(("handler", "error", "signature"), named_group(where), strict=True))
 
 
 def _about(letters: list[str]) -> dict[str, Any]:

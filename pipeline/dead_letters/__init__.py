@@ -22,7 +22,7 @@ from pipeline.dead_letters.groups import (
     stood,
 )
 from pipeline.dead_letters.reading import Inputs, Letter, Page, as_json, find, inputs, tally
-from pipeline.dead_letters.triage import NOTE_CHARACTERS, Triage
+from pipeline.dead_letters.triage import NOTE_CHARACTERS, Triage, named_group
 from pipeline.store import Group, Place, Said, Stance, Tally, Where
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "group_json",
     "groups_of",
     "inputs",
+    "named_group",
     "standing_of",
     "stood",
     "tally",

@@ -51,7 +51,7 @@ class Triage:
         """
         if len(note) > NOTE_CHARACTERS:
             raise PipelineError(f"a note takes up to {NOTE_CHARACTERS} characters")
-        handler, error, signature = _named(where)
+        handler, error, signature = named_group(where)
         trouble = self._store.records.trouble
         of_group = Where(handler=handler, error=error, signature=where.signature)
         newest = trouble.rows(LedgerState.DEAD, of_group, limit=1, newest_first=True)
@@ -72,7 +72,7 @@ class Triage:
         Raises:
             PipelineError: the group is not named whole.
         """
-        group = group_id(*_named(where))
+        group = group_id(*named_group(where))
         taken = self._store.records.stances.drop(group)
         if taken is not None:
             self._done("reopen", group, by)
@@ -83,7 +83,12 @@ class Triage:
         log.info("group_triaged", action=action, group=group, by=by)
 
 
-def _named(where: Where) -> tuple[str, str, str | None]:
+def named_group(where: Where) -> tuple[str, str, str | None]:
+    """Handler, error and signature of the group that is named so.
+
+    Raises:
+        PipelineError: it is not named whole.
+    """
     if not where.handler or not where.error or where.signature is None:
         raise PipelineError("name a group by its handler, error and signature")
     return where.handler, where.error, where.signature or None
