@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.bench import Bench, plain
-from benchmarks.feeding import POLL_SECONDS, wait_until_idle
+from benchmarks.feeding import POLL_SECONDS, StalledError, wait_until_idle
 from benchmarks.product import Told
 from benchmarks.spec import Spec
 from benchmarks.workload import in_order
@@ -32,19 +32,34 @@ def rescue(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
 
 
 def _rescued(app: Application, supervisor: Supervisor) -> float:
-    """Kill a worker that holds jobs, and wait until these are done by others."""
+    """Kill a worker that holds jobs, and wait until these are done by others.
+
+    One that was done with them at that very moment tells nothing; then the next one is killed.
+
+    Raises:
+        StalledError: all events were done before any was held by who was killed.
+    """
+    killed: list[str] = []
     while True:
-        held = {name: jobs for name, jobs in app.heartbeats.running().items() if jobs}
-        if held:
+        if app.store.records.batches.idle():
+            raise StalledError("no killed worker held anything; run it with more --events")
+        running = app.heartbeats.running().items()
+        held = {name: jobs for name, jobs in running if jobs and name not in killed}
+        if not held:
+            supervisor.tend()
+            time.sleep(POLL_SECONDS)
+            continue
+        name, jobs = next(iter(held.items()))
+        os.kill(int(name.rpartition("-")[2]), signal.SIGKILL)
+        since = time.monotonic()
+        killed.append(name)
+        if app.store.records.batches.pending(jobs):
             break
-        time.sleep(POLL_SECONDS)
-    name, jobs = next(iter(held.items()))
-    os.kill(int(name.rpartition("-")[2]), signal.SIGKILL)
-    killed = time.monotonic()
     while app.store.records.batches.pending(jobs):
         supervisor.tend()
         time.sleep(POLL_SECONDS)
-    seconds = round(time.monotonic() - killed, 1)
-    while name in app.heartbeats.running():  # or the next run would take it for a stranger's
+    seconds = round(time.monotonic() - since, 1)
+    # Or the next run would take them for a stranger's.
+    while not app.heartbeats.running().keys().isdisjoint(killed):
         time.sleep(POLL_SECONDS)
     return seconds

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Final
 
 from pipeline.clock import Clock
 from pipeline.declarations import Fold
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
+from pipeline.group_commit import GroupCommit
 from pipeline.intake import Gate
 from pipeline.metrics import Counts
 from pipeline.metrics.submissions import Submissions
@@ -56,6 +58,14 @@ class Receipt:
             self.unhandled[kind] = self.unhandled.get(kind, 0) + count
 
 
+class Fate(Enum):
+    """What became of one submitted event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
 Encoded = tuple[Event, bytes]
 
 
@@ -92,12 +102,14 @@ class Dispatcher:
         self._enlist = enlist
         self._submissions = Submissions(counts or Counts(), clock, settings.metrics_tenants)
         self._gate = Gate(store.records.batches.count_pending, clock, settings.max_pending)
+        self._commit = GroupCommit(self._store_parts, self._share)
 
     def submit(self, events: Sequence[Event]) -> Receipt:
         """Make events durable and start their chains.
 
-        Any number of events; each transaction takes up to a batch of them. Events that
-        can't be accepted are in the receipt with their reason and hold up no other.
+        Any number of events; each transaction takes up to a batch of them, those of other
+        threads that submit few at the same time among them. Events that can't be accepted are
+        in the receipt with their reason and hold up no other.
 
         Raises:
             Overloaded: too much waits to be done; none of the events is stored.
@@ -107,7 +119,7 @@ class Dispatcher:
         receipt = Receipt()
         with self._submissions.call(), self._gate.admitted():
             for part in self._parts(events, receipt):
-                self._submit_batch(part, receipt)
+                receipt.add(self._commit(part))
         self._submissions.rejected([event for event, _ in receipt.rejected])
         return receipt
 
@@ -130,36 +142,62 @@ class Dispatcher:
             size += len(body)
         return [part for part in parts if part]
 
-    def _submit_batch(self, part: list[Encoded], receipt: Receipt) -> None:
-        fresh, again = _first_of_each(part)
+    def _share(self, part: Sequence[Encoded]) -> float:
+        """How much of a transaction's room these events take."""
+        size = sum(len(body) for _, body in part)
+        return max(len(part) / self._settings.batch_size, size / BATCH_BYTES)
+
+    def _store_parts(self, parts: Sequence[Sequence[Encoded]]) -> list[Receipt]:
+        """Store the events of some submissions in one transaction, and start their chains."""
+        together = [encoded for part in parts for encoded in part]
+        keys = {event.key for event, _ in together}
 
         # We expect every key to be new: inserting is the check. If one is there, that undoes
         # the transaction, and the next try looks first.
-        doubtful = bool(again)
+        doubtful = len(keys) < len(together)
 
-        def record(tx: Records) -> tuple[Receipt, list[Batch]]:
+        def record(tx: Records) -> tuple[list[Fate], list[Batch]]:
             nonlocal doubtful
-            stored = tx.events.load([event.key for event, _ in part]) if doubtful else {}
+            stored = tx.events.load(list(keys)) if doubtful else {}
             try:
-                return self._record(tx, fresh, again, stored)
+                return self._record(tx, together, stored)
             except Taken:
                 doubtful = True
                 raise
 
-        outcome, batches = self._store.transact(record)
-        self._count(fresh, outcome)
-        self._enlist(self._lines(batches, fresh))
+        fates, batches = self._store.transact(record)
+        new = [one for one, fate in zip(together, fates, strict=True) if fate is Fate.ACCEPTED]
+        receipts = self._receipts(parts, fates)
+        self._count(new, receipts)
+        self._enlist(self._lines(batches, new))
         self._enqueue(batches)
-        receipt.add(outcome)
+        return receipts
 
-    def _count(self, fresh: Sequence[Encoded], outcome: Receipt) -> None:
+    def _receipts(self, parts: Sequence[Sequence[Encoded]], fates: Sequence[Fate]) -> list[Receipt]:
+        """To each submission what became of its events."""
+        fate = iter(fates)
+        receipts = []
+        for part in parts:
+            receipt = Receipt()
+            kept = {
+                Fate.ACCEPTED: receipt.accepted,
+                Fate.DUPLICATE: receipt.duplicates,
+                Fate.CONFLICT: receipt.conflicts,
+            }
+            for (event, _), became in zip(part, fate, strict=False):
+                kept[became].append(event.key)
+                if became is Fate.ACCEPTED and not self._registry.actions_for(event.type):
+                    receipt.unhandled[event.type] = receipt.unhandled.get(event.type, 0) + 1
+            receipts.append(receipt)
+        return receipts
+
+    def _count(self, new: Sequence[Encoded], receipts: Sequence[Receipt]) -> None:
         """Count what was stored and what was turned away; it is sent with the batches."""
-        stored = [event for event, _ in fresh]
-        if len(outcome.accepted) < len(stored):
-            accepted = set(outcome.accepted)
-            stored = [event for event in stored if event.key in accepted]
-        self._submissions.accepted(stored, self._clock.now())
-        self._submissions.turned_away(outcome.duplicates, outcome.conflicts)
+        self._submissions.accepted([event for event, _ in new], self._clock.now())
+        self._submissions.turned_away(
+            [key for receipt in receipts for key in receipt.duplicates],
+            [key for receipt in receipts for key in receipt.conflicts],
+        )
 
     def _lines(self, batches: Sequence[Batch], part: Sequence[Encoded]) -> dict[str, list[str]]:
         """By batch, the ids that its events lock, where their handler keeps the order."""
@@ -172,42 +210,44 @@ class Dispatcher:
         return lines
 
     def _record(
-        self,
-        tx: Records,
-        fresh: Sequence[Encoded],
-        again: Sequence[Event],
-        stored: dict[str, EventRecord],
-    ) -> tuple[Receipt, list[Batch]]:
-        receipt = Receipt()
+        self, tx: Records, together: Sequence[Encoded], stored: Mapping[str, EventRecord]
+    ) -> tuple[list[Fate], list[Batch]]:
+        """Store what is new among the events, and what follows from it."""
         now = self._clock.now()
-        new = [(event, body) for event, body in fresh if event.key not in stored]
-        first = {event.key: event for event, _ in new}
-        first |= {key: record.event for key, record in stored.items()}
-        repeated = [event for event, _ in fresh if event.key in stored]
-        for event in (*repeated, *again):
-            same = _same(first[event.key], event)
-            (receipt.duplicates if same else receipt.conflicts).append(event.key)
+        known = {key: record.event for key, record in stored.items()}
+        fates: list[Fate] = []
+        new: list[Encoded] = []
+        for event, body in together:
+            first = known.get(event.key)
+            if first is None:
+                known[event.key] = event
+                new.append((event, body))
+                fates.append(Fate.ACCEPTED)
+            else:
+                fates.append(Fate.DUPLICATE if _same(first, event) else Fate.CONFLICT)
         if new:
             tx.events.insert(new, now)
-        tx.events.note_repeats(receipt.duplicates, receipt.conflicts)
-        batches = self._batches([event for event, _ in new], receipt)
+        if len(new) < len(together):
+            tx.events.note_repeats(
+                *(
+                    [e.key for (e, _), fate in zip(together, fates, strict=True) if fate is kind]
+                    for kind in (Fate.DUPLICATE, Fate.CONFLICT)
+                )
+            )
+        batches = self._batches([event for event, _ in new])
         tx.batches.insert(
             batches,
             created_at=now,
             due_at=now + timedelta(seconds=self._settings.rescue_after),
         )
-        receipt.accepted = [event.key for event, _ in new]
-        return receipt, batches
+        return fates, batches
 
-    def _batches(self, events: Sequence[Event], receipt: Receipt) -> list[Batch]:
+    def _batches(self, events: Sequence[Event]) -> list[Batch]:
         """One batch for each action that these events go to."""
         keys: dict[str, list[str]] = {}
         lanes: dict[str, str] = {}
         for event in events:
-            actions = self._registry.actions_for(event.type)
-            if not actions:
-                receipt.unhandled[event.type] = receipt.unhandled.get(event.type, 0) + 1
-            for action in actions:
+            for action in self._registry.actions_for(event.type):
                 keys.setdefault(action.name, []).append(event.key)
                 lanes[action.name] = action.lane
         return [Batch.of(name, events, lanes[name]) for name, events in keys.items()]
@@ -220,20 +260,6 @@ def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
         with suppress(Exception):
             found[action.lock(event)] = None
     return list(found)
-
-
-def _first_of_each(part: list[Encoded]) -> tuple[list[Encoded], list[Event]]:
-    """The first event of each key, and the later ones of the same keys."""
-    seen: set[str] = set()
-    fresh: list[Encoded] = []
-    again: list[Event] = []
-    for event, body in part:
-        if event.key in seen:
-            again.append(event)
-        else:
-            seen.add(event.key)
-            fresh.append((event, body))
-    return fresh, again
 
 
 def _same(one: Event, other: Event) -> bool:

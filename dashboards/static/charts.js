@@ -191,7 +191,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const courses = [...document.querySelectorAll("[data-readings]")].map((place) => new Course(place));
     for (const course of courses) course.load();
-    document.body.addEventListener("pulse", (event) => courses.forEach((course) => course.heard(event.detail.reading)));
+    document.body.addEventListener("reading", (event) => courses.forEach((course) => course.heard(event.detail)));
     setInterval(() => { if (live()) courses.forEach((course) => course.load()); }, AGAIN_SECONDS * 1000);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       for (const course of courses) for (const chart of course.charts) if (chart.drawn) chart.draw();

@@ -5,8 +5,9 @@
   const kept = { get: () => { try { return localStorage.getItem("live"); } catch { return null; } },
                  set: (value) => { try { localStorage.setItem("live", value); } catch { /* private */ } } };
 
-  // One stream a tab; other parts of the page listen to the event "pulse" of the body.
-  let stream = null, heard = 0, before = null;
+  // One stream a tab; other parts of the page listen to the body's events: "pulse" where a count
+  // has changed, "reading" where the charts have one more.
+  let stream = null, heard = 0, before = null, last = "";
   const says = (text) => { const spot = $("#stream"); if (spot) spot.textContent = text; };
   function listen() {
     const where = document.body.dataset.live;
@@ -21,7 +22,10 @@
       }
       says("");
       fresh(told);
-      document.body.dispatchEvent(new CustomEvent("pulse", { detail: told }));
+      const { reading, ...counts } = told, now = JSON.stringify(counts);
+      document.body.dispatchEvent(new CustomEvent("reading", { detail: reading }));
+      if (now !== last) document.body.dispatchEvent(new CustomEvent("pulse"));
+      last = now;
     });
     stream.addEventListener("trouble", (message) => says("⚠ " + JSON.parse(message.data).error));
     stream.addEventListener("full", () => says("⚠ too many pages are live; this one is not"));

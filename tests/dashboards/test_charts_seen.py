@@ -111,6 +111,24 @@ def test_charts_follow_new_readings(browser: Browser, address: str, readings: Re
         expect(rows.first.locator("td").first).not_to_have_text("2")
 
 
+def test_a_reading_asks_for_no_other_part_of_the_page(
+    browser: Browser, address: str, readings: Readings
+) -> None:
+    """Where no count has changed, what shows counts is not asked for again."""
+    keep(readings, range(30), last=31)
+    with opened(browser, address, "viewer") as page:
+        accepted = page.locator(f"{EVENTS} [data-value=accepted]")
+        expect(accepted).to_have_text("2/s")
+        readings.keep(made_up(time.time(), 500), [RINGS["hour"]])
+        expect(accepted).not_to_have_text("2/s")  # the stream has told all that it had
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.partition("?")[0]))
+        shown = accepted.inner_text()
+        readings.keep(made_up(time.time() + 10, 5000), [RINGS["hour"]])
+        expect(accepted).not_to_have_text(shown)
+        assert {url.removeprefix(address) for url in asked} == {"/api/v1/readings"}
+
+
 def test_a_chart_looks_again_where_nothing_tells_it_to(
     browser: Browser, address: str, readings: Readings
 ) -> None:

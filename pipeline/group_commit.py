@@ -1,0 +1,157 @@
+"""Group commit: calls that come while others commit are committed together, in one transaction.
+
+What a commit costs is much the same for one event as for a hundred. So whoever finds all leaders
+at work waits, and a leader that is done hands its place, and all that wait, to the first of them.
+Nobody waits on purpose: a call that finds a place free goes at once, and alone.
+
+The idea is old: D. J. DeWitt et al., "Implementation Techniques for Main Memory Database
+Systems", SIGMOD 1984, section 5.2.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar, cast
+
+from pipeline.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LEADERS: Final = 2
+"""Commits at one time: while one waits for the disk, the other is made ready."""
+LARGE: Final = 0.5
+"""A call that takes more of a transaction's room than this gains nothing by company."""
+INTERRUPTED: Final = (
+    "whoever was storing these events with its own was interrupted; send them again"
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[Item, Result]):
+    """What one caller asks for, and what came of it.
+
+    Attributes:
+        items: what it is about.
+        share: of a transaction's room.
+        woken: set when it is done, or has to lead.
+        group: those that it is to commit, itself among them; empty while somebody else does.
+        result: what came of it.
+        error: what went wrong.
+    """
+
+    items: Sequence[Item]
+    share: float
+    woken: threading.Event = field(default_factory=threading.Event)
+    group: list[_Call[Item, Result]] = field(default_factory=list)
+    result: Result | None = None
+    error: Exception | None = None
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Does the work of several callers at once, and gives each its own result.
+
+    Args:
+        commit: does the work of some calls, all of it or nothing; takes the items of each and
+            returns the result of each, in the same order.
+        share: how much of a transaction's room items take; 1 is all of it.
+        leaders: commits at one time, those of large calls aside.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Sequence[Item]]], Sequence[Result]],
+        share: Callable[[Sequence[Item]], float],
+        *,
+        leaders: int = LEADERS,
+    ) -> None:
+        self._commit = commit
+        self._share = share
+        self._free = leaders
+        self._waiting: deque[_Call[Item, Result]] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a leader."""
+        return len(self._waiting)
+
+    def __call__(self, items: Sequence[Item]) -> Result:
+        """Have the items committed, alone or with those of others.
+
+        Raises:
+            Exception: what the commit of these items raises, whoever else was in their group.
+            Unavailable: MongoDB did not answer, or whoever committed for us was interrupted;
+                the items may be committed.
+        """
+        share = self._share(items)
+        if share > LARGE:
+            return self._commit([items])[0]
+        call = _Call[Item, Result](items, share)
+        if not self._leads(call):
+            call.woken.wait()
+        if call.group:
+            self._lead(call.group)
+        if call.error is not None:
+            raise call.error
+        return cast("Result", call.result)
+
+    def _leads(self, call: _Call[Item, Result]) -> bool:
+        """Take a leader's place, or get in line. While a place is free nobody is in line."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                call.group = [call]
+            else:
+                self._waiting.append(call)
+        return bool(call.group)
+
+    def _lead(self, group: Sequence[_Call[Item, Result]]) -> None:
+        """Commit a group, our own call the first of it, and hand our place on."""
+        for call in group[1:]:
+            call.error = Unavailable(INTERRUPTED)  # unless we get to its end
+        try:
+            self._work_off(group)
+        finally:
+            self._hand_on()
+            for call in group[1:]:
+                call.woken.set()
+
+    def _hand_on(self) -> None:
+        with self._lock:
+            if self._waiting:
+                first = self._waiting[0]
+                first.group = self._next_group()
+                first.woken.set()
+            else:
+                self._free += 1
+
+    def _next_group(self) -> list[_Call[Item, Result]]:
+        """Those who wait longest, as many as one transaction has room for."""
+        group = [self._waiting.popleft()]
+        room = 1.0 - group[0].share
+        while self._waiting and self._waiting[0].share <= room:
+            room -= self._waiting[0].share
+            group.append(self._waiting.popleft())
+        return group
+
+    def _work_off(self, group: Sequence[_Call[Item, Result]]) -> None:
+        """Commit a group; where that fails for one of them, each of them alone."""
+        try:
+            results = self._commit([call.items for call in group])
+        except Unavailable as error:
+            for call in group:
+                call.error = Unavailable(str(error))
+                call.error.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - it is raised by the call that it belongs to
+            if len(group) > 1:
+                for call in group:
+                    self._work_off([call])
+            else:
+                group[0].error = error
+        else:
+            for call, result in zip(group, results, strict=True):
+                call.result, call.error = result, None
