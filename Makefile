@@ -3,7 +3,7 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
-# Tests that mostly wait run two at a time, the long ones first; those that stop and starve
+# Tests that mostly wait run three at a time, the long ones first; those that stop and starve
 # processes or whole servers, one by one. `make coverage` judges both together.
 CRASHES  := tests/faults/test_crash_points.py
 TOGETHER := tests/acceptance $(CRASHES) tests/dashboards tests/monitoring tests/integration \
@@ -33,7 +33,7 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 	$(BIN)/python -m benchmarks.demo $(if $(EVENTS),--events $(EVENTS))
 
 test: setup ## every test, against real servers it starts itself
-	$(PYTEST) -n 2 --dist loadfile $(TOGETHER)
+	$(PYTEST) -n 3 --dist loadfile $(TOGETHER)
 	$(PYTEST) --cov-append $(ALONE)
 
 coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml

@@ -1,8 +1,9 @@
 """One mongod process; who else is in its replica set, others decide."""
 
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -14,8 +15,23 @@ from workers.embedded.server import EmbeddedServer
 ANSWER_TIMEOUT_MS = 2_000
 OPLOG_MB = 1_024  # the default is a share of the disk, too much for a laptop
 SHUTDOWN_MS = 100  # how long a stopping server waits for clients
+CACHE_SHARE: Final = 1 / 6
+"""Of the machine's memory, for the cache; MongoDB's own half would leave others too little."""
+LEAST_CACHE_GB: Final = 0.25
+"""What MongoDB takes at least."""
+MOST_CACHE_GB: Final = 4.0
+GIBIBYTE: Final = 1024**3
 
 Document = dict[str, Any]
+
+
+def cache_for(memory: int) -> float:
+    """The cache that suits a machine with so many bytes of memory, in GiB."""
+    return round(min(MOST_CACHE_GB, max(LEAST_CACHE_GB, memory * CACHE_SHARE / GIBIBYTE)), 2)
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class Mongod(EmbeddedServer):
@@ -24,7 +40,7 @@ class Mongod(EmbeddedServer):
     Args:
         data_dir: Folder of the embedded servers.
         replica_set: Name of the replica set; fixed for a folder by its first start.
-        cache_gb: Memory for its cache.
+        cache_gb: Memory for its cache; a sixth of the machine's, up to 4, unless given.
         port: Loopback port; 0 takes the one of the last run, else any free one.
         start_timeout: Seconds to wait until it is ready.
     """
@@ -37,14 +53,14 @@ class Mongod(EmbeddedServer):
         self,
         data_dir: Path,
         replica_set: str = "pipeline",
-        cache_gb: float = 1.0,
+        cache_gb: float | None = None,
         *,
         port: int = 0,
         start_timeout: float = 60.0,
     ) -> None:
         super().__init__(data_dir, port=port, start_timeout=start_timeout)
         self.replica_set = replica_set
-        self.cache_gb = cache_gb
+        self.cache_gb = cache_for(_memory()) if cache_gb is None else cache_gb
 
     def _command(self, program: Path, port: int) -> list[str]:
         data = self.folder / "data"
