@@ -92,7 +92,11 @@ class GroupCommit(Generic[Item, Result]):
             return self._commit([items])[0]
         call = _Call[Item, Result](items, share)
         if not self._leads(call):
-            call.woken.wait()
+            try:
+                call.woken.wait()
+            except BaseException:
+                self._give_up(call)
+                raise
         if call.group:
             self._lead(call.group)
         if call.error is not None:
@@ -128,6 +132,15 @@ class GroupCommit(Generic[Item, Result]):
                 first.woken.set()
             else:
                 self._free += 1
+
+    def _give_up(self, call: _Call[Item, Result]) -> None:
+        """Get out of line; who was to lead by now leaves that to the next of its group."""
+        with self._lock:
+            if call in self._waiting:
+                self._waiting.remove(call)
+            self._waiting.extendleft(reversed(call.group[1:]))
+        if call.group:
+            self._hand_on()
 
     def _next_group(self) -> list[_Call[Item, Result]]:
         """Those who wait longest, as many as one transaction has room for."""

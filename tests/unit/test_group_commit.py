@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Unavailable
-from pipeline.group_commit import LEADERS, GroupCommit
+from pipeline.group_commit import LEADERS, GroupCommit, _Call
 
 ROOM = 100
 Groups = list[list[list[int]]]
@@ -73,6 +74,16 @@ class Caller(threading.Thread):
         self.join(30)
         assert not self.is_alive()
         return self
+
+
+def with_event(woken: threading.Event) -> Callable[..., None]:
+    """A way to make a call that is woken by an event of ours."""
+    plain = _Call.__init__
+
+    def made(call: Any, items: Sequence[int], share: float) -> None:
+        plain(call, items, share, woken=woken)
+
+    return made
 
 
 def in_line(commit: GroupCommit[int, int], count: int) -> None:
@@ -210,6 +221,37 @@ def test_an_interrupted_leader_tells_its_group_and_hands_its_place_on() -> None:
     assert isinstance(callers[2].ended().error, Unavailable)
     assert callers[3].ended().result == 40
     assert commit([5]) == 5
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["in line", "when it was to lead"])
+def test_who_is_interrupted_while_it_waits_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, *, leads: bool
+) -> None:
+    """Neither before it is its turn, nor when those behind it wait for it to commit them."""
+    desk, cut = Desk(), threading.Event()
+    commit = GroupCommit(desk, share, leaders=1)
+    callers = busy(desk, commit, 1)
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            woken = super().wait(timeout) if leads else cut.wait(timeout)
+            raise KeyboardInterrupt(woken)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Call, "__init__", with_event(Interrupted()))
+        callers.append(Caller(commit, [1]))
+        in_line(commit, 1)
+    for number in (2, 3):
+        callers.append(Caller(commit, [number]))
+        in_line(commit, number)
+    if not leads:
+        cut.set()
+        in_line(commit, 2)
+    desk.open.set()
+    assert isinstance(callers[1].ended().error, KeyboardInterrupt)
+    assert [callers[n].ended().result for n in (2, 3)] == [2, 3]
+    assert desk.groups == [[[0]], [[2], [3]]]
+    assert commit([4]) == 4
 
 
 @settings(max_examples=30, deadline=None)
