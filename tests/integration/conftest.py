@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
+from redis import Redis
 
 from tests.integration import sample_handlers
 from tests.integration.command_line import CommandLine
 from tests.integration.harness import Harness
+from tests.integration.letters import Letters
 from tests.integration.sample_handlers import broken
 
 SAMPLE = (sample_handlers.__name__,)
@@ -41,4 +43,14 @@ def harness(
     """Give a pipeline with the sample handlers; none of them is told to fail."""
     broken.clear()
     yield Harness(mongo, database.name)
+    broken.clear()
+
+
+@pytest.fixture
+def pipeline(
+    mongo: MongoClient[dict[str, Any]], database: Database[dict[str, Any]], redis_server: Redis
+) -> Iterator[Letters]:
+    """Give a pipeline whose handlers give up at once."""
+    broken.clear()
+    yield Letters(mongo, database.name, redis_server, max_attempts=1)
     broken.clear()

@@ -3,16 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from pymongo import MongoClient
-from pymongo.database import Database
-from redis import Redis
 
 from pipeline.event import Event
-from tests.facts import Document, fact
+from tests.facts import fact
 from tests.integration.command_line import CommandLine
 from tests.integration.letters import Letters, job_of
 from tests.integration.sample_handlers import broken
@@ -26,16 +23,6 @@ HOUR = timedelta(hours=1)
 def run(command_line: Callable[..., CommandLine]) -> CommandLine:
     """Give the command line on real servers."""
     return command_line(dead, events, tables)
-
-
-@pytest.fixture
-def pipeline(
-    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
-) -> Iterator[Letters]:
-    """Give a pipeline whose handlers give up at once."""
-    broken.clear()
-    yield Letters(mongo, database.name, redis_server, max_attempts=1)
-    broken.clear()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Groups of dead letters: what belongs together, and what persons say about it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,16 +34,6 @@ from tests.integration.sample_handlers import broken
 
 HOUR = timedelta(hours=1)
 TOLD = Where(handler="tickets.apply", error="RuntimeError", signature="told to fail on e#")
-
-
-@pytest.fixture
-def pipeline(
-    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
-) -> Iterator[Letters]:
-    """Give a pipeline whose handlers give up at once."""
-    broken.clear()
-    yield Letters(mongo, database.name, redis_server, max_attempts=1)
-    broken.clear()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Finding dead letters: by whom, of what, since when; with all that is known of each."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,16 +17,6 @@ from tests.integration.letters import Letters, tickets
 from tests.integration.sample_handlers import apply_ticket, broken
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def pipeline(
-    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
-) -> Iterator[Letters]:
-    """Give a pipeline whose handlers give up at once."""
-    broken.clear()
-    yield Letters(mongo, database.name, redis_server, max_attempts=1)
-    broken.clear()
 
 
 @pytest.fixture

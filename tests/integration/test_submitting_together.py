@@ -3,24 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-import pytest
-from pymongo import MongoClient
-from pymongo.database import Database
-
 from pipeline import Event
 from pipeline.dispatch import Receipt
-from tests.facts import Document, fact
+from tests.facts import fact
 from tests.integration.harness import Harness
-from tests.integration.sample_handlers import broken
 
 SENDERS = 16
-
-
-@pytest.fixture
-def harness(mongo: MongoClient[Document], database: Database[Document]) -> Harness:
-    """Give a pipeline whose handlers work."""
-    broken.clear()
-    return Harness(mongo, database.name)
 
 
 def together(harness: Harness, calls: list[list[Event]]) -> list[Receipt]:
