@@ -279,13 +279,13 @@ def test_a_start_during_a_stop_gets_a_server_of_its_own(
     server: EmbeddedServer, kind: type[EmbeddedServer], tmp_path: Path
 ) -> None:
     """A server told to stop is no longer found, even while it answers."""
-    first = server.pid
+    first = psutil.Process(server.pid)
     stopping = threading.Thread(target=server.stop)
     stopping.start()
     record = tmp_path / kind.folder_name / "server.json"
     eventually(lambda: '"pid": 0' in record.read_text(), "the record says it stops")
     with kind(tmp_path):
-        assert not psutil.pid_exists(first)
+        assert gone(first)
     stopping.join()
 
 
