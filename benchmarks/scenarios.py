@@ -11,31 +11,29 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchmarks import product
-from benchmarks.bench import Bench
-from benchmarks.criteria import (
-    GIVEN_UP,
-    SOUND,
-    Criterion,
-    at_least,
-    bulk_subject,
-    figure,
-    keeps_up,
-    label,
-    p99_below,
-    sooner,
+from benchmarks.bars import (
+    ALL_FOUND,
+    AMONG_PEERS,
+    AT_A_MILLION,
+    CHEAP_LEASES,
+    FLAT,
+    ON_TIME,
+    REPLAYED,
+    RESCUED,
+    SCALING,
+    WORKERS,
 )
+from benchmarks.bench import Bench
+from benchmarks.criteria import GIVEN_UP, SOUND, Criterion
 from benchmarks.drift import beside, verify
 from benchmarks.failing import Failing
 from benchmarks.growing import growing
 from benchmarks.guarantees import rescue
 from benchmarks.peers import measure as peers
-from benchmarks.peers.bullmq import BullMq
-from benchmarks.peers.limit import Limit
-from benchmarks.peers.rq_plain import FORKING, SIMPLE
 from benchmarks.peers.subjects import SUBJECTS, missing
 from benchmarks.product import Told
 from benchmarks.replaying import replaying
-from benchmarks.results import PIPELINE, Load, Value
+from benchmarks.results import Load, Value
 from benchmarks.sources import shared
 from benchmarks.spec import Spec
 from benchmarks.waiting import redis_memory
@@ -47,25 +45,8 @@ Variants = Callable[[int], list[tuple[Labels, Spec]]]
 """From the number of events of a run to what the runs differ in, and the runs."""
 
 
-GAIN_OF_TWO: Final = 1.6
-"""Two workers to one."""
-AS_FLAT: Final = 0.85
-"""The rate with millions of events stored, or waiting, to that with next to none."""
-WITH_LEASES: Final = 0.9
-"""The rate with leases on ids to that without."""
 NEVER: Final = 0.001
 """The share of events that never succeed, where handlers fail."""
-BULLMQ: Final = BullMq().name
-TIMES_AS_FAST: Final = {BULLMQ: 15, SIMPLE.name: 40, FORKING.name: 200}
-"""As peers, in bulk."""
-OF_THE_LIMIT: Final = 0.7
-"""The rate to that of bare loops which write the same documents."""
-OF_BULLMQ: Final = 0.5
-"""The time of a single event to that of BullMQ's."""
-RESCUED_SECONDS: Final = 30
-REPLAYED_PER_SECOND: Final = 100_000
-WORKERS: Final = 2
-"""Of runs that are not about their number."""
 
 
 @dataclass(frozen=True)
@@ -148,25 +129,6 @@ def _of_peers(events: int) -> list[tuple[Labels, Spec]]:
     ]
 
 
-ON_TIME: Final = (
-    p99_below(200, 50, WORKERS),
-    p99_below(1_000, 200, WORKERS),
-    keeps_up(1_000, WORKERS),
-)
-FASTER: Final = (
-    *(
-        at_least(f"at least {times} times as fast as {peer}", bulk_subject, PIPELINE, peer, times)
-        for peer, times in TIMES_AS_FAST.items()
-    ),
-    at_least(
-        f"at least {OF_THE_LIMIT:g} of the limit",
-        bulk_subject,
-        PIPELINE,
-        Limit().name,
-        OF_THE_LIMIT,
-    ),
-)
-
 SCENARIOS: Final = (
     Scenario(
         "throughput",
@@ -184,15 +146,7 @@ SCENARIOS: Final = (
         "workers",
         "How does throughput grow with workers?",
         _of("workers", (1, 2, 3, 4, 6, 8), lambda n, e: Spec(workload=_bulk(e), workers=int(n))),
-        criteria=(
-            at_least(
-                f"two workers do at least {GAIN_OF_TWO:g} times the work of one",
-                label("workers"),
-                2,
-                1,
-                GAIN_OF_TWO,
-            ),
-        ),
+        criteria=SCALING,
     ),
     Scenario(
         "events",
@@ -202,33 +156,14 @@ SCENARIOS: Final = (
             (0, 100_000, 1_000_000),
             lambda n, e: Spec(workload=_bulk(e), stored=int(n)),
         ),
-        criteria=(
-            at_least(
-                f"at a million stored events the rate is at least {AS_FLAT:g} of the start",
-                label("stored"),
-                1_000_000,
-                0,
-                AS_FLAT,
-            ),
-        ),
+        criteria=AT_A_MILLION,
     ),
     Scenario(
         "growth",
         "Does an event cost as much when 5 million are stored, and when a million wait?",
         lambda events: [({}, Spec(workload=_bulk(events, source=SYNTHETIC, tenants=20)))],
         events=5_000_000,
-        criteria=(
-            figure(
-                f"at the end the rate is at least {AS_FLAT:g} of the start",
-                "to_start",
-                lambda share: share >= AS_FLAT,
-            ),
-            figure(
-                f"with a fifth of all waiting the rate is at least {AS_FLAT:g} of the start",
-                "queued_to_start",
-                lambda share: share >= AS_FLAT,
-            ),
-        ),
+        criteria=FLAT,
         measure=growing,
     ),
     Scenario(
@@ -257,15 +192,7 @@ SCENARIOS: Final = (
         "locks",
         "What do leases on ids cost?",
         _of("locks", (True, False), lambda on, e: Spec(workload=_bulk(e), locks=bool(on))),
-        criteria=(
-            at_least(
-                f"with leases the rate is at least {WITH_LEASES:g} of that without",
-                label("locks"),
-                True,
-                False,
-                WITH_LEASES,
-            ),
-        ),
+        criteria=CHEAP_LEASES,
     ),
     Scenario(
         "hot-id",
@@ -342,7 +269,7 @@ SCENARIOS: Final = (
         "How many times as fast as other queues, and how near to the limit, on the same work?",
         _of_peers,
         events=20_000,
-        criteria=(*FASTER, sooner(50, BULLMQ, OF_BULLMQ), *ON_TIME),
+        criteria=AMONG_PEERS,
         own_events=True,
         measure=peers.measure,
     ),
@@ -351,27 +278,14 @@ SCENARIOS: Final = (
         "How soon is done what a killed worker held?",
         _once,
         events=20_000,
-        criteria=(
-            figure(
-                f"within {RESCUED_SECONDS} s", "rescued_after_s", lambda s: s <= RESCUED_SECONDS
-            ),
-        ),
+        criteria=RESCUED,
         measure=rescue,
     ),
     Scenario(
         "verify",
         "Does a verification find all that was corrupted, and nothing else, and put it right?",
         _once,
-        criteria=(
-            Criterion(
-                "what was planted is found, and nothing else",
-                lambda run, _: (
-                    run.figures["found"] == run.figures["planted"]
-                    and not run.figures["found_and_not_planted"]
-                ),
-            ),
-            figure("and nothing is wrong afterwards", "wrong_afterwards", lambda n: not n),
-        ),
+        criteria=ALL_FOUND,
         measure=verify,
     ),
     Scenario(
@@ -384,13 +298,7 @@ SCENARIOS: Final = (
         "replay",
         "How many events a second does a replay in memory make on one core?",
         _replays,
-        criteria=(
-            figure(
-                f"at least {REPLAYED_PER_SECOND:,}",
-                "replayed_per_s",
-                lambda n: n >= REPLAYED_PER_SECOND,
-            ),
-        ),
+        criteria=REPLAYED,
         measure=replaying,
     ),
     Scenario(
