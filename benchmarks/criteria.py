@@ -86,7 +86,7 @@ def p99_below(per_second: float, milliseconds: float, workers: int) -> Criterion
     return Criterion(
         f"at {per_second:g} single events a second p99 is below {milliseconds:g} ms",
         lambda run, _: run.latency is not None and run.latency.end_to_end.p99 < milliseconds,
-        lambda run, _: run.workers == workers and run in timed([run], PIPELINE, per_second),
+        lambda run, _: run.workers == workers and is_timed(run, PIPELINE, per_second),
     )
 
 
@@ -95,7 +95,7 @@ def keeps_up(per_second: float, workers: int) -> Criterion:
     return Criterion(
         f"at {per_second:g} single events a second no backlog grows",
         lambda run, _: run.backlog < per_second,
-        lambda run, _: run.workers == workers and run in timed([run], PIPELINE, per_second),
+        lambda run, _: run.workers == workers and is_timed(run, PIPELINE, per_second),
     )
 
 
@@ -103,7 +103,7 @@ def sooner(per_second: float, peer: str, share: float) -> Criterion:
     """At this rate p50 and p99 are at most this share of a peer's, by medians of all rounds."""
 
     def rank(name: str, subject: str, runs: Sequence[Run]) -> float:
-        found = timed(runs, subject, per_second)
+        found = [one for one in runs if is_timed(one, subject, per_second)]
         return float(median(getattr(one.latency.end_to_end, name) for one in found if one.latency))
 
     return Criterion(
@@ -112,14 +112,15 @@ def sooner(per_second: float, peer: str, share: float) -> Criterion:
             rank(name, PIPELINE, runs) <= share * rank(name, peer, runs) for name in ("p50", "p99")
         ),
         lambda run, runs: (
-            run in timed([run], PIPELINE, per_second) and bool(timed(runs, peer, per_second))
+            is_timed(run, PIPELINE, per_second)
+            and any(is_timed(one, peer, per_second) for one in runs)
         ),
     )
 
 
-def timed(runs: Sequence[Run], subject: str, per_second: float) -> list[Run]:
-    """A subject's runs at a rate."""
-    return [run for run in runs if run.subject == subject and run.offered_per_second == per_second]
+def is_timed(run: Run, subject: str, per_second: float) -> bool:
+    """Whether it is a subject's run at this rate."""
+    return run.subject == subject and run.offered_per_second == per_second
 
 
 def figure(words: str, name: str, met: Callable[[float], bool]) -> Criterion:
