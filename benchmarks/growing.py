@@ -2,7 +2,7 @@
 
 Everything is measured alike, so that nothing but the size differs: a backlog is submitted while no
 worker runs, and then worked off with nobody submitting. The first and the last backlog are as
-large; the one between is the million that waits, of which the first and the last part are told.
+large as the part that is measured of the one between, the million that waits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workers.supervisor import Supervisor
 WAITING: Final = 0.2
 """The share of all events that wait at once."""
 PART: Final = 0.01
-"""The share of all events in each of the small backlogs, and in each part of the large one."""
+"""The share of all events in each of the small backlogs, and of the large one that is measured."""
 LEAST: Final = 5_000
 """Events of a part, where there are enough of them: a smaller one is over before it is measured."""
 MOST_PENDING: Final = 1_000_000
@@ -37,16 +37,14 @@ MEBIBYTE: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Drained:
-    """A backlog that was worked off.
+    """The first part of a backlog, worked off.
 
     Attributes:
-        first: events a second of its first part.
-        last: of its last part.
+        per_second: events a second.
         cpu_us: processor time of workers and servers an event, in microseconds.
     """
 
-    first: float
-    last: float
+    per_second: float
     cpu_us: float
 
 
@@ -68,9 +66,8 @@ def growing(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
             **_figures("at_start", start),
             **_figures("queued", queued),
             **_figures("at_end", end),
-            "queued_last_per_s": round(queued.last, 1),
-            "to_start": round(end.first / start.first, 3),
-            "queued_to_start": round(queued.first / start.first, 3),
+            "to_start": round(end.per_second / start.per_second, 3),
+            "queued_to_start": round(queued.per_second / start.per_second, 3),
             "stored": app.store.records.events.count(),
             "stored_mib": _stored_mib(app),
         }
@@ -79,7 +76,10 @@ def growing(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
 
 
 def _figures(name: str, drained: Drained) -> dict[str, float]:
-    return {f"{name}_per_s": round(drained.first, 1), f"{name}_cpu_us": round(drained.cpu_us, 1)}
+    return {
+        f"{name}_per_s": round(drained.per_second, 1),
+        f"{name}_cpu_us": round(drained.cpu_us, 1),
+    }
 
 
 def _stored_mib(app: Application) -> float:
@@ -110,7 +110,11 @@ class _Growing:
         self._stored += count
 
     def drain(self, count: int, part: int) -> Drained:
-        """Let events wait, and work them off."""
+        """Let events wait, and work them off; the first part is measured.
+
+        It is measured from when all workers run; a part so small that it is over by then, from
+        when they were started, and its processor time says nothing.
+        """
         before = self._done()
         self._submit(count)
         started = time.monotonic()
@@ -119,12 +123,16 @@ class _Growing:
             def pids() -> Mapping[str, int]:
                 return {**supervisor.pids(), **self._bench.beside()}
 
+            began, at = time.monotonic(), self._done()
+            if at >= before + part:
+                began, at = started, before
             with Sampler(pids) as sampler:
-                first = self._first(part, supervisor, before, started)
-                last = self._last(before + count, part, supervisor)
+                self._reach(before + part, supervisor)
+                events, seconds = self._done() - at, time.monotonic() - began
+            wait_until_idle(self._app, tick=supervisor.tend)
         self._stored += count
-        used = (one for one in sampler.usage() if one.process != "sender")
-        return Drained(first, last, sum(one.cpu_seconds for one in used) / count * 1e6)
+        used = sum(one.cpu_seconds for one in sampler.usage() if one.process != "sender")
+        return Drained(events / max(POLL_SECONDS, seconds), used / events * 1e6)
 
     def _submit(self, count: int) -> None:
         """Take events in, with nobody to work on them."""
@@ -136,24 +144,6 @@ class _Growing:
             submitted += len(batch)
             self._told("waiting", self._stored + submitted)
 
-    def _first(self, part: int, supervisor: Supervisor, before: float, started: float) -> float:
-        """Events a second of the first part, from when all workers run.
-
-        A part so small that it is over by then counts from when they were started.
-        """
-        began, at = time.monotonic(), self._done()
-        if at >= before + part:
-            began, at = started, before
-        self._reach(before + part, supervisor)
-        return _per_second(self._done() - at, began)
-
-    def _last(self, end: float, part: int, supervisor: Supervisor) -> float:
-        """Events a second of the last part."""
-        self._reach(end - part, supervisor)
-        began, at = time.monotonic(), min(self._done(), end - 1)
-        wait_until_idle(self._app, tick=supervisor.tend)
-        return _per_second(end - at, began)
-
     def _reach(self, until: float, supervisor: Supervisor) -> None:
         """Wait until so many events have been through all their handlers, or nothing is left."""
         while self._done() < until and not self._app.store.records.batches.idle():
@@ -164,7 +154,3 @@ class _Growing:
     def _done(self) -> float:
         """Events that were worked off, by the rows of the ledger; those half done count so."""
         return self._app.store.counts(["ledger"])["ledger"] / len(list(self._app.registry))
-
-
-def _per_second(events: float, began: float) -> float:
-    return events / max(POLL_SECONDS, time.monotonic() - began)
