@@ -102,7 +102,9 @@ class Dispatcher:
         self._enlist = enlist
         self._submissions = Submissions(counts or Counts(), clock, settings.metrics_tenants)
         self._gate = Gate(store.records.batches.count_pending, clock, settings.max_pending)
-        self._commit = GroupCommit(self._store_parts, self._share)
+        self._commit = GroupCommit(
+            self._store_parts, lambda part: share_of(part, settings.batch_size)
+        )
 
     def submit(self, events: Sequence[Event]) -> Receipt:
         """Make events durable and start their chains.
@@ -141,11 +143,6 @@ class Dispatcher:
             parts[-1].append((event, body))
             size += len(body)
         return [part for part in parts if part]
-
-    def _share(self, part: Sequence[Encoded]) -> float:
-        """How much of a transaction's room these events take."""
-        size = sum(len(body) for _, body in part)
-        return max(len(part) / self._settings.batch_size, size / BATCH_BYTES)
 
     def _store_parts(self, parts: Sequence[Sequence[Encoded]]) -> list[Receipt]:
         """Store the events of some submissions in one transaction, and start their chains."""
@@ -227,13 +224,9 @@ class Dispatcher:
                 fates.append(Fate.DUPLICATE if _same(first, event) else Fate.CONFLICT)
         if new:
             tx.events.insert(new, now)
-        if len(new) < len(together):
-            tx.events.note_repeats(
-                *(
-                    [e.key for (e, _), fate in zip(together, fates, strict=True) if fate is kind]
-                    for kind in (Fate.DUPLICATE, Fate.CONFLICT)
-                )
-            )
+        tx.events.note_repeats(
+            _keys(together, fates, Fate.DUPLICATE), _keys(together, fates, Fate.CONFLICT)
+        )
         batches = self._batches([event for event, _ in new])
         tx.batches.insert(
             batches,
@@ -251,6 +244,21 @@ class Dispatcher:
                 keys.setdefault(action.name, []).append(event.key)
                 lanes[action.name] = action.lane
         return [Batch.of(name, events, lanes[name]) for name, events in keys.items()]
+
+
+def share_of(part: Sequence[Encoded], most: int) -> float:
+    """How much of a transaction's room events take, by their number or their bytes; 1 is all.
+
+    Args:
+        part: the events, encoded.
+        most: events of one transaction.
+    """
+    return max(len(part) / most, sum(len(body) for _, body in part) / BATCH_BYTES)
+
+
+def _keys(events: Sequence[Encoded], fates: Sequence[Fate], fate: Fate) -> list[str]:
+    """Keys of the events that met this fate."""
+    return [event.key for (event, _), met in zip(events, fates, strict=True) if met is fate]
 
 
 def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
