@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import count
 from typing import Any, Final
 
@@ -47,8 +48,12 @@ class Bench:
             wait_for_workers(app, supervisor)
             yield supervisor
 
-    def beside(self) -> dict[str, int]:
-        """Process ids of ourselves, who send, and of the servers, where they are our own."""
+    @cached_property
+    def beside(self) -> Mapping[str, int]:
+        """Process ids of ourselves, who send, and of the servers, where they are our own.
+
+        Found once: asking takes a new connection to each server, too dear for every sample.
+        """
         folder = self.settings.data_dir
         found = {
             "mongod": EmbeddedMongo.running_pid(folder),

@@ -121,7 +121,7 @@ class _Growing:
         with self._bench.working(self._app) as supervisor:
 
             def pids() -> Mapping[str, int]:
-                return {**supervisor.pids(), **self._bench.beside()}
+                return {**supervisor.pids(), **self._bench.beside}
 
             began, at = time.monotonic(), self._done()
             if at >= before + part:

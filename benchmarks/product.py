@@ -59,7 +59,7 @@ def measure(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
             _store_before(app, spec.stored, supervisor, told)
             load = _bulk if spec.load is Load.BULK else _on_time
             meter = Meter(app.store.database.client, app.redis)
-            sampler = Sampler(lambda: {**supervisor.pids(), **bench.beside()})
+            sampler = Sampler(lambda: {**supervisor.pids(), **bench.beside})
             with meter, sampler, _killing(app, spec.kill_every) as kills:
                 found = load(app, spec, supervisor, told)
         told("looking at what came of it", 0)

@@ -13,7 +13,8 @@ import psutil
 from benchmarks.results import Usage
 
 MEBIBYTE: Final = 1024 * 1024
-EVERY_SECONDS: Final = 0.2
+EVERY_SECONDS: Final = 1.0
+"""Finding all that a process has started takes a look at every process of the machine."""
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ def measure(
         given = events[: max(1, int(subject.least_per_second * patience / 2))]
     with _fresh(bench, spec.subject) as (place, client):
         with subject.running(place, spec.workers) as session:
-            sampler = Sampler(bench.beside, families=session.pids)
+            sampler = Sampler(lambda: bench.beside, families=session.pids)
             with (
                 Redis.from_url(bench.where.redis_url) as redis,
                 Meter(client, redis) as meter,
