@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -133,22 +134,61 @@ def unfit(hello: Mapping[str, Any]) -> str | None:
 
 
 class Records:
-    """All collections, within one transaction or, without a session, outside of any."""
+    """All collections, within one transaction or, without a session, outside of any.
+
+    Each is made when it is asked for first: a transaction uses a few of them.
+    """
 
     def __init__(
         self, database: Database[dict[str, Any]], session: ClientSession | None = None
     ) -> None:
         self._database = database
         self._session = session
-        self.events = Events(database, session)
-        self.ledger = Ledger(database, session)
-        self.batches = Batches(database, session)
-        self.trouble = Trouble(database, session)
-        self.marks = Marks(database, session)
-        self.verifications = Verifications(database, session)
-        self.audit = Audit(database, session)
-        self.operations = Operations(database, session)
-        self.stances = Stances(database, session)
+
+    @cached_property
+    def events(self) -> Events:
+        """The events and their payloads."""
+        return Events(self._database, self._session)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What each handler did about each event."""
+        return Ledger(self._database, self._session)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """What is to be done, and by whom it was."""
+        return Batches(self._database, self._session)
+
+    @cached_property
+    def trouble(self) -> Trouble:
+        """Events that did not go through."""
+        return Trouble(self._database, self._session)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """Events that came out of order, or were held back."""
+        return Marks(self._database, self._session)
+
+    @cached_property
+    def verifications(self) -> Verifications:
+        """Verifications, and what they found."""
+        return Verifications(self._database, self._session)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What people did."""
+        return Audit(self._database, self._session)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """Bulk operations."""
+        return Operations(self._database, self._session)
+
+    @cached_property
+    def stances(self) -> Stances:
+        """What people think of groups of dead letters."""
+        return Stances(self._database, self._session)
 
     def table(self, name: str) -> MongoTable:
         """A domain's table."""
