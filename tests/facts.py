@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from pymongo.database import Database
+
 from pipeline.event import Event
 
 Document = dict[str, Any]
@@ -25,3 +27,9 @@ def fact(event_id: str, minute: float = 0, **fields: Any) -> Event:
     }
     payload = {name: fields.pop(name) for name in set(fields) - set(Event.model_fields)}
     return Event(**(envelope | {"payload": payload} | fields))
+
+
+def lose_payload(database: Database[Document], key: str) -> None:
+    """Let an event's payload be stored no longer, wherever it stands."""
+    database["events"].update_one({"_id": key}, {"$unset": {"body": True}})
+    database["payloads"].delete_one({"_id": key})

@@ -20,6 +20,7 @@ from benchmarks.peers.work import Message, fact_of
 from pipeline.event import order_of
 from pipeline.slots import slot_of
 from pipeline.store.batches import batch_id
+from pipeline.store.event_rows import BODY_BYTES
 
 Document = dict[str, Any]
 
@@ -97,7 +98,9 @@ class _Maker:
 
     def _keep(self, event: Message) -> None:
         body = pydantic_core.to_json(event["payload"])
-        self._payloads.append({"_id": event["key"], "body": body})
+        small = len(body) <= BODY_BYTES
+        if not small:
+            self._payloads.append({"_id": event["key"], "body": body})
         self._metadata.append(
             {
                 "_id": event["key"],
@@ -109,6 +112,7 @@ class _Maker:
                 "seq": event["seq"],
                 "occurred_at": datetime.fromisoformat(event["occurred_at"]),
                 "received_at": self._stamp["read_at"],
+                **({"body": body} if small else {}),
             }
         )
 

@@ -8,7 +8,7 @@ from pipeline.store.audit import Note
 from pipeline.store.batches import Batch, RunRecord
 from pipeline.store.client import Records, Store, connect
 from pipeline.store.commands import Outdated, Taken
-from pipeline.store.events import EventRecord, Voided
+from pipeline.store.event_rows import EventRecord, Voided
 from pipeline.store.ledger import LedgerRow, LedgerState
 from pipeline.store.marks import Among, Spot
 from pipeline.store.operations import Operation, Phase

@@ -1,7 +1,9 @@
-"""`events`: the metadata of every event, and `payloads`: their bodies (claim check).
+"""`events`: the metadata of every event, and `payloads`: the bodies of large ones (claim check).
 
-A metadata row is small, so that millions are searched cheaply; the payload is found under
-the same id. Both are written in the transaction that makes the event durable.
+A row of `events` stays small, so that millions are searched cheaply: a payload of more than a
+kibibyte is found under the same id in `payloads`. A smaller one stands in the row, which spares
+a document, an index entry and a query. Both are written in the transaction that makes the event
+durable.
 """
 
 from __future__ import annotations
@@ -16,10 +18,21 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from pipeline.errors import PayloadExpired
-from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
+from pipeline.event import Event, event_id_of
 from pipeline.slots import slot_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
+from pipeline.store.event_rows import (
+    BODY_BYTES,
+    EventRecord,
+    ReadPayload,
+    Voided,
+    keys_apart,
+    payload_of,
+    record_of,
+    row_of,
+    stored,
+    with_payloads,
+)
 
 INDEXES: Final = {
     "events": [
@@ -59,32 +72,6 @@ class Entity(NamedTuple):
 _BY_ENTITY: Final = [("slot", ASCENDING), ("tenant", ASCENDING), ("entity_id", ASCENDING)]
 
 
-class Voided(NamedTuple):
-    """That a person took an event back.
-
-    Attributes:
-        at: when.
-        by: who.
-        reason: why, in one sentence.
-        fallen: ids of ledger rows: what could not be applied any more without the event.
-    """
-
-    at: datetime
-    by: str
-    reason: str
-    fallen: Sequence[str] = ()
-
-
-class EventRecord(NamedTuple):
-    """An event as it is stored: the event, when we received it, how often, and if it was undone."""
-
-    event: Event
-    received_at: datetime
-    copies: int
-    conflicts: int
-    voided: Voided | None = None
-
-
 class Events:
     """The events and their payloads, within one transaction or none."""
 
@@ -99,15 +86,20 @@ class Events:
         Matches nothing; a key that exists raises DuplicateKeyError and, in a transaction,
         undoes all of it: the first writer of a key wins.
         """
-        bodies = [{"_id": event.key, "body": body} for event, body in events]
-        metadata = [_metadata(event, received_at) for event, _ in events]
-        insert(self._payloads, bodies, self._session)
-        insert(self._events, metadata, self._session)
+        apart = [
+            {"_id": event.key, "body": body} for event, body in events if len(body) > BODY_BYTES
+        ]
+        insert(self._payloads, apart, self._session)
+        insert(
+            self._events,
+            [row_of(event, body, received_at) for event, body in events],
+            self._session,
+        )
 
     def load(self, keys: Collection[str]) -> dict[str, EventRecord]:
         """The events of these keys, by key; unknown keys are absent.
 
-        Payloads are read together, in one query, when the first of them is looked at.
+        Large payloads are read together, in one query, when the first of them is looked at.
         """
         among = {"_id": {"$in": list(keys)}}
         found = self._events.find(among, session=self._session, batch_size=ROUND_TRIP)
@@ -188,34 +180,36 @@ class Events:
         return self._records(list(islice((doc for doc in found if wanted(doc["type"])), limit)))
 
     def _records(self, docs: Sequence[dict[str, Any]]) -> dict[str, EventRecord]:
-        payload = self._payload_reader([doc["_id"] for doc in docs])
-        records = (_record(doc, payload) for doc in docs)
-        return {record.event.key: record for record in records}
+        apart = self._reader([doc["_id"] for doc in docs if "body" not in doc])
+        return {doc["_id"]: record_of(doc, apart) for doc in docs}
 
     def unread(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
         """The same records with their payloads not yet read, as `load` returns them."""
-        return _with_payloads(records, self._payload_reader(records))
+        return with_payloads(records, self._reader(keys_apart(records)))
 
     def with_payloads(self, records: Mapping[str, EventRecord]) -> dict[str, EventRecord]:
         """The same records with their payloads read now, so that no handler has to wait for them.
 
         What MongoDB has to say of it is said here, and is not taken for a handler's fault.
         """
-        bodies = dict(self._bodies(records))
-        return _with_payloads(records, partial(_payload, bodies))
+        bodies = dict(self._bodies(keys_apart(records)))
+        return with_payloads(records, partial(payload_of, bodies))
 
-    def _payload_reader(self, keys: Collection[str]) -> Callable[[str], dict[str, Any]]:
+    def _reader(self, keys: Collection[str]) -> ReadPayload:
+        """Reads payloads that stand apart; all of these when the first of them is asked for."""
         bodies: dict[str, bytes] | None = None
 
         def payload(key: str) -> dict[str, Any]:
             nonlocal bodies
             if bodies is None:
                 bodies = dict(self._bodies(keys))
-            return _payload(bodies, key)
+            return payload_of(bodies, key)
 
         return payload
 
     def _bodies(self, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        if not keys:
+            return iter(())
         found = self._payloads.find(
             {"_id": {"$in": list(keys)}}, session=self._session, batch_size=ROUND_TRIP
         )
@@ -242,7 +236,7 @@ class Events:
 
         Of two transactions that decide about one event the second conflicts.
         """
-        change = {"$unset": {"voided": ""}} if note is None else {"$set": {"voided": _stored(note)}}
+        change = {"$unset": {"voided": ""}} if note is None else {"$set": {"voided": stored(note)}}
         self._events.update_one({"_id": key}, change, session=self._session)
 
     def keys_of(self, event_id: str, limit: int = 20) -> list[str]:
@@ -339,53 +333,3 @@ def _beyond(slots: range, after: Entity | None) -> list[dict[str, Any]]:
         {"slot": slot, "tenant": {"$gt": tenant}},
         {"slot": {"$gt": slot, "$lt": slots.stop}},
     ]
-
-
-def _with_payloads(
-    records: Mapping[str, EventRecord], read_payload: Callable[[str], dict[str, Any]]
-) -> dict[str, EventRecord]:
-    return {
-        key: record._replace(event=StoredEvent.of(record.event.envelope(), read_payload))
-        for key, record in records.items()
-    }
-
-
-def _payload(bodies: Mapping[str, bytes], key: str) -> dict[str, Any]:
-    if key not in bodies:
-        raise PayloadExpired(f"the payload of {key} is stored no longer")
-    return decode_payload(bodies[key])
-
-
-def _metadata(event: Event, received_at: datetime) -> dict[str, Any]:
-    return {
-        "_id": event.key,
-        "tenant": event.tenant,
-        "source": event.source,
-        "type": event.type,
-        "entity_id": event.entity_id,
-        "slot": slot_of(event.tenant, event.entity_id),
-        "seq": event.seq,
-        "occurred_at": event.occurred_at,
-        "received_at": received_at,
-    }
-
-
-def _stored(note: Voided) -> dict[str, Any]:
-    return {**note._asdict(), "fallen": list(note.fallen)}
-
-
-def _record(doc: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) -> EventRecord:
-    received_at = doc.pop("received_at")
-    copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
-    doc.pop("repeated", None)
-    doc.pop("slot", None)
-    voided = doc.pop("voided", None)
-    key = doc["key"] = doc.pop("_id")
-    doc["event_id"] = event_id_of(key)
-    return EventRecord(
-        StoredEvent.of(doc, read_payload),
-        received_at,
-        copies,
-        conflicts,
-        Voided(**voided) if voided else None,
-    )

@@ -88,10 +88,10 @@ class Traffic:
         with found:
             for document in found:
                 envelope = {name: document[name] for name in ENVELOPE}
-                bodies = document["payload"]
+                bodies = [*document["row"], *document["payload"]]
                 yield Captured(
                     {"event_id": event_id_of(document["_id"]), **envelope},
-                    bodies[0]["body"] if bodies else None,
+                    next((one["body"] for one in bodies if "body" in one), None),
                     document.get("copies", 0),
                 )
 
@@ -107,15 +107,14 @@ def _stages(asked: Asked) -> list[dict[str, Any]]:
         {"$match": _matching(asked)},
         {"$project": {**kept, "stored": {"$meta": "recordId"}}},
         {"$sort": ways[asked.order]},
-        {
-            "$lookup": {
-                "from": "payloads",
-                "localField": "_id",
-                "foreignField": "_id",
-                "as": "payload",
-            }
-        },
+        _joined("events", "row"),
+        _joined("payloads", "payload"),
     ]
+
+
+def _joined(table: str, name: str) -> dict[str, Any]:
+    """What may hold the payload of each; after the sort, which has enough without them."""
+    return {"$lookup": {"from": table, "localField": "_id", "foreignField": "_id", "as": name}}
 
 
 def _matching(asked: Asked) -> dict[str, Any]:

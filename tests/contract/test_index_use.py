@@ -89,7 +89,7 @@ def busy(harness: Harness) -> None:
     harness.process(*(fact(f"e{n}", n, owner="ann", add=n) for n in range(10, 12)))
     harness.process(fact("e10", 10, owner="conflict"))
     harness.process(fact("e5", 5, owner="bob", status="open"), fact("e12x", 12.5, owner="cid"))
-    harness.process(fact("f2", 2, entity_id="T2"))
+    harness.process(fact("f2", 2, entity_id="T2", remark="long " * 300))
     harness.process(fact("f1", 1, entity_id="T2", owner="dan"))
     harness.process(fact("p1", type="page.viewed", page="home"), fact("p2", type="page.viewed"))
     broken.add(("owners.count", "g1"))

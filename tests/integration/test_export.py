@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pipeline.event import Event
 from pipeline.store import Voided
 from pipeline.store.traffic import Asked, Order, Traffic
-from tests.facts import NOON, Document, fact
+from tests.facts import NOON, Document, fact, lose_payload
 from tests.integration.command_line import CommandLine
 from tests.integration.harness import NOW, Harness
 from tests.processes import environment
@@ -170,7 +170,7 @@ def test_what_has_lost_its_payload_is_counted_and_not_guessed(
 ) -> None:
     """The rest is written, and the exit status says that it is a part."""
     come(harness, [fact("e1"), fact("e2"), fact("e3")])
-    database["payloads"].delete_one({"_id": fact("e2").key})
+    lose_payload(database, fact("e2").key)
     done = run(str(tmp_path / "a.ndjson"), "--json")
     assert done.exit_code == Exit.PARTLY
     told = json.loads(done.stdout)

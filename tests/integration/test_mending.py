@@ -22,7 +22,7 @@ from pipeline.verification.mending import mend
 from pipeline.verification.pacing import Pace
 from pipeline.verification.passes import REPAIRED, UNREPAIRED
 from pipeline.verification.sums import Sum
-from tests.facts import NOON, Document, fact
+from tests.facts import NOON, Document, fact, lose_payload
 from tests.integration.verifying import Verifying
 
 
@@ -249,7 +249,7 @@ def test_what_stays_wrong_of_an_entity_is_counted(pipeline: Verifying) -> None:
     lost = "e1@a/desk|desks.total"
     database = pipeline.store.database
     database.ledger.delete_one({"_id": lost})
-    database.payloads.delete_one({"_id": "e1@a/desk"})
+    lose_payload(database, "e1@a/desk")
     database.desks.update_one({"_id": "b:T1"}, {"$set": {"status": "lost"}})
     found = pipeline.verify(repairs=True)
     assert {one.id for one in found if isinstance(one, Difference)} >= {lost, "b:T1"}

@@ -1,16 +1,12 @@
 """Transactions: what is tried again, and what is told."""
 
-from collections.abc import Collection
-from typing import Any
-
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from pipeline.errors import PayloadExpired, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.store import Records, Store, Taken, connect
-from pipeline.store.events import Events
-from tests.facts import NOON, Document, fact
+from tests.facts import Document
 
 
 @pytest.fixture
@@ -68,23 +64,3 @@ def test_an_address_where_nothing_answers_is_said_without_its_password() -> None
     with pytest.raises(Unavailable, match="does not answer") as told:
         connect("mongodb://someone:hidden@127.0.0.1:1/", timeout_seconds=0.2)
     assert "hidden" not in str(told.value)
-
-
-def test_payloads_that_are_gone_are_asked_for_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One query for all events that were loaded together, whether or not it finds any."""
-    events = [fact(f"e{n}", n) for n in range(3)]
-    store.records.events.insert([(event, b"{}") for event in events], NOON)
-    store.database.payloads.delete_many({})
-    real, asked = Events._bodies, list[int]()  # noqa: SLF001 - each call is one query
-
-    def bodies(self: Events, keys: Collection[str]) -> Any:
-        asked.append(len(keys))
-        return real(self, keys)
-
-    monkeypatch.setattr(Events, "_bodies", bodies)
-    for record in store.records.events.load([event.key for event in events]).values():
-        with pytest.raises(PayloadExpired):
-            _ = record.event.payload
-    assert asked == [3]

@@ -14,7 +14,7 @@ from pipeline.replay import Difference, Kind
 from pipeline.slots import Part
 from pipeline.verification import Unknown
 from pipeline.verification.pacing import Pace
-from tests.facts import Document, fact
+from tests.facts import Document, fact, lose_payload
 from tests.integration.sample_handlers import ALL, apply_ticket, broken, count_page
 from tests.integration.verifying import Meanwhile, Verifying, found, plant, story, told
 
@@ -179,7 +179,7 @@ class TestWhatCannotBeTold:
     def test_a_payload_that_is_gone(self, pipeline: Verifying) -> None:
         """The event is known, what it said is not."""
         event = _two_done(pipeline)[0]
-        pipeline.store.database.payloads.delete_one({"_id": event})
+        lose_payload(pipeline.store.database, event)
         found = pipeline.verify()
         assert found
         assert all(isinstance(one, Unknown) for one in found)

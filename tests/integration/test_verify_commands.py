@@ -12,7 +12,7 @@ from redis import Redis
 
 from pipeline.queue import Heartbeats
 from tests.acceptance.conftest import wait_for
-from tests.facts import Document, fact
+from tests.facts import Document, fact, lose_payload
 from tests.integration.command_line import CommandLine
 from tests.integration.conftest import SAMPLE
 from tests.integration.sample_handlers import broken
@@ -101,7 +101,7 @@ def test_everything_is_put_right_with_one_command(pipeline: Verifying, run: Comm
 
 def test_what_cant_be_told_has_a_status_of_its_own(pipeline: Verifying, run: CommandLine) -> None:
     """It is not fine, and not known to be wrong."""
-    pipeline.store.database.payloads.delete_one({"_id": "f1@beta/desk"})
+    lose_payload(pipeline.store.database, "f1@beta/desk")
     found = run("verify", "--all")
     assert found.exit_code == Exit.PARTLY
     assert "can't be told" in found.output
