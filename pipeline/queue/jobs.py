@@ -15,6 +15,7 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
+from rq.utils import now
 
 from pipeline.errors import JobRefused
 from pipeline.store import Batch
@@ -70,6 +71,15 @@ def shelved_job(batch: Batch, queue: Queue, *, scheduled: bool) -> Job:
     return queue.create_job(
         ENTRY_POINT, job_id=batch.id, timeout=JOB_SECONDS, status=status, **_facts(batch)
     )
+
+
+def started_job(batch: Batch, queue: Queue) -> Job:
+    """The batch as a job that is started at once and waits in no queue; not saved."""
+    job = queue.create_job(
+        ENTRY_POINT, job_id=batch.id, timeout=JOB_SECONDS, status=JobStatus.STARTED, **_facts(batch)
+    )
+    job.origin, job.enqueued_at = queue.name, now()
+    return job
 
 
 def restored(job_id: str, fields: dict[bytes, bytes], connection: Redis) -> Job:

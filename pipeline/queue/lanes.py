@@ -20,7 +20,15 @@ from rq.results import get_key as results_key
 from pipeline.declarations import Lane
 from pipeline.errors import SettingError, Unavailable
 from pipeline.metrics import Counts
-from pipeline.queue.jobs import FAILURE_SECONDS, Report, Shelved, job_data, rq_queue, shelved_job
+from pipeline.queue.jobs import (
+    FAILURE_SECONDS,
+    QUEUED_SECONDS,
+    Report,
+    Shelved,
+    job_data,
+    rq_queue,
+    shelved_job,
+)
 from pipeline.queue.room import Room
 from pipeline.queue.standing import standing
 from pipeline.queue.text import text
@@ -178,6 +186,13 @@ class JobQueue:
         """
         self._add(self._room.fitting(report.following), pipe)
         self._shelve(report.shelved, pipe)
+
+    def add_started(self, job: Job, pipe: Pipeline) -> None:
+        """Save, as part of a pipeline, a job that has started and waits in no lane."""
+        queue = self._lanes[job.origin]
+        pipe.sadd(queue.redis_queues_keys, queue.key)
+        job.save(pipeline=pipe)
+        pipe.expire(job.key, QUEUED_SECONDS)
 
     def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:
         for batch in batches:

@@ -29,9 +29,10 @@ from rq.utils import now
 from rq.worker import SimpleWorker, WorkerStatus
 
 from pipeline.declarations import Lane
-from pipeline.errors import JobRefused, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.metrics import Counts
 from pipeline.metrics.catalogue import BATCH_WAIT, BATCHES
+from pipeline.queue.hand import Hand, going_on, hands_of
 from pipeline.queue.heartbeats import Heartbeats
 from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
 from pipeline.queue.lanes import JobQueue
@@ -217,34 +218,23 @@ class BatchWorker(SimpleWorker):
         """Run the jobs taken together, and tell RQ when they start and how they end."""
         group = self._group or [job]
         self._group = []
-        for batches, jobs in self._parts(group):
-            self.running = tuple(one.id for one in jobs)
-            try:
-                self._execute(batches, jobs, queue)
-            finally:
-                self.running = ()
+        for hand in hands_of(group, queue):
+            self._run_through(hand)
 
-    def _parts(self, group: Sequence[Job]) -> list[tuple[list[Batch], list[Job]]]:
-        """What may be run together; a batch that a worker died of is run alone."""
-        together: tuple[list[Batch], list[Job]] = [], []
-        alone: list[tuple[list[Batch], list[Job]]] = []
-        for job in group:
-            try:
-                batch = batch_of(job)
-            except JobRefused:
-                log.exception("job_refused", job=job.id)
-                alone.append(([], [job]))
-                continue
-            if batch.deaths:
-                alone.append(([batch], [job]))
-            else:
-                together[0].append(batch)
-                together[1].append(job)
-        return [together, *alone] if together[0] else alone
+    def _run_through(self, hand: Hand) -> None:
+        """Run jobs, and then what follows from them, as far as we go on with it ourselves."""
+        self.running = tuple(job.id for job in hand.jobs)
+        try:
+            onward: Hand | None = self._say_started(hand)
+            while onward is not None:
+                onward = self._execute(onward)
+        finally:
+            self.running = ()
 
-    def _execute(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
-        self._count_waits(batches, jobs, queue)
-        executions = self._say_started(jobs, queue)
+    def _execute(self, hand: Hand) -> Hand | None:
+        """Run jobs that have started; what we go on with has started then."""
+        queue, batches, jobs, _ = hand
+        self._count_waits(hand)
         report, fault = NOTHING, ""
         try:
             if not batches:
@@ -256,61 +246,69 @@ class BatchWorker(SimpleWorker):
             # Not the events' fault: the jobs go back to the head of their lane.
             log.warning("mongodb_away", error=str(away)[:300])
             self._counts.add(BATCHES, (queue.name, "unavailable"), len(jobs))
-            self._say_ended(jobs, executions, back_to=queue)
+            self._say_ended(hand, back=True)
             time.sleep(PAUSE_SECONDS)
-            return
+            return None
         except Exception:
             fault = traceback.format_exc()
             log.exception("job_failed", job=jobs[0].id)
         self._counts.add(BATCHES, (queue.name, "failed" if fault else "done"), len(jobs))
-        self._say_ended(jobs, executions, report=report, fault=fault)
+        return self._say_ended(hand, report=report, fault=fault)
 
-    def _count_waits(self, batches: Sequence[Batch], jobs: Sequence[Job], queue: Queue) -> None:
+    def _count_waits(self, hand: Hand) -> None:
         """How long they were in the lane; those that failed before have waited on purpose."""
         begun: Any = now()
         waits = [
             (max(0.0, (begun - job.enqueued_at).total_seconds()), 1)
-            for batch, job in zip(batches, jobs, strict=False)  # one that is refused has no batch
+            # One that is refused has no batch.
+            for batch, job in zip(hand.batches, hand.jobs, strict=False)
             if job.enqueued_at is not None and not batch.attempt
         ]
-        self._counts.observe(BATCH_WAIT, waits, (queue.name,))
+        self._counts.observe(BATCH_WAIT, waits, (hand.queue.name,))
 
-    def _say_started(self, jobs: Sequence[Job], queue: Queue) -> list[Execution]:
+    def _say_started(self, hand: Hand) -> Hand:
         """In one round trip: the jobs have started, and we are busy with them."""
         with self.connection.pipeline(transaction=False) as pipe:
-            seconds = self.get_heartbeat_ttl(jobs[0])
-            executions = []
-            for job in jobs:
-                executions.append(Execution.create(job, seconds, pipe, worker_name=self.name))
-                job.prepare_for_execution(self.name, pipeline=pipe)
-            self.set_state(WorkerStatus.BUSY, pipeline=pipe)
-            self.set_current_job_id(jobs[0].id, pipeline=pipe)
-            self.heartbeat(seconds, pipeline=pipe)
-            self._heartbeats.beat(self.name, self.running, pipe)
-            if queue.name != Lane.REPAIR:
-                self._traffic.note(pipe)
+            started = self._start(hand, pipe)
             with _untold("started"):
                 pipe.execute()
-        return executions
+        return started
+
+    def _start(self, hand: Hand, pipe: Pipeline) -> Hand:
+        """Say, as part of a pipeline, that the jobs have started, and that we are busy."""
+        jobs = hand.jobs
+        seconds = self.get_heartbeat_ttl(jobs[0])
+        executions = []
+        for job in jobs:
+            executions.append(Execution.create(job, seconds, pipe, worker_name=self.name))
+            job.prepare_for_execution(self.name, pipeline=pipe)
+        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        self.set_current_job_id(jobs[0].id, pipeline=pipe)
+        self.heartbeat(seconds, pipeline=pipe)
+        self._heartbeats.beat(self.name, self.running, pipe)
+        if hand.queue.name != Lane.REPAIR:
+            self._traffic.note(pipe)
+        return hand._replace(executions=executions)
 
     def _say_ended(
-        self,
-        jobs: Sequence[Job],
-        executions: Sequence[Execution],
-        *,
-        report: Report = NOTHING,
-        fault: str = "",
-        back_to: Queue | None = None,
-    ) -> None:
-        """In one round trip: how the jobs ended, what follows, and that we are idle."""
+        self, hand: Hand, *, report: Report = NOTHING, fault: str = "", back: bool = False
+    ) -> Hand | None:
+        """In one round trip: how the jobs ended, what follows, and what we do now.
+
+        Returns:
+            What we go on with, started, if anything.
+        """
+        queue, _, jobs, executions = hand
         pending = {one.batch.id for one in report.shelved}
         pending |= {batch.id for batch in report.following}
+        queues = [] if self._told_to_stop else self.queues
+        onward, report = going_on(report, queues)
         ended: Any = now()
         with self.connection.pipeline(transaction=False) as pipe:
             for job, execution in zip(reversed(jobs), reversed(executions), strict=True):
                 execution.delete(job, pipeline=pipe)
-                if back_to is not None:
-                    back_to._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
+                if back:
+                    queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
                     continue
                 job.ended_at = ended
                 self.increment_total_working_time(ended - job.started_at, pipe)
@@ -323,11 +321,17 @@ class BatchWorker(SimpleWorker):
                         self._say_finished(job, pipe)
             with _untold("what follows"):
                 self._lanes.add_report(report, pipe)
-            self.set_current_job_id(None, pipeline=pipe)
-            self.set_state(WorkerStatus.IDLE, pipeline=pipe)
-            self._heartbeats.beat(self.name, (), pipe)
+            self.running = () if onward is None else tuple(job.id for job in onward.jobs)
+            if onward is None:
+                self.set_current_job_id(None, pipeline=pipe)
+                self.set_state(WorkerStatus.IDLE, pipeline=pipe)
+                self._heartbeats.beat(self.name, (), pipe)
+            else:
+                self._lanes.add_started(onward.jobs[0], pipe)
+                onward = self._start(onward, pipe)
             with _untold("ended"), sending(self._counts, pipe):
                 pipe.execute()
+        return onward
 
     def _say_finished(self, job: Job, pipe: Pipeline) -> None:
         job._result = None  # noqa: SLF001
