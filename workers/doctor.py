@@ -275,8 +275,8 @@ def _mongo_replica_set(hello: dict[str, Any]) -> Check:
     name = hello.get("setName")
     hint = (
         "Transactions need a replica set, and one member is enough: start mongod with "
-        "--replSet pipeline, run rs.initiate() once in mongosh, and add ?replicaSet=pipeline "
-        "to PIPELINE_MONGO_URL."
+        "--replSet pipeline, add ?replicaSet=pipeline to PIPELINE_MONGO_URL, and run "
+        "pipeline initiate once."
     )
     return _judged("mongodb replica set", name is not None, str(name or "standalone"), hint)
 

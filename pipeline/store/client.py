@@ -123,7 +123,7 @@ def unfit(hello: Mapping[str, Any]) -> str | None:
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         return (
             "this MongoDB is no replica set, so it has no transactions; "
-            "start it with --replSet and run rs.initiate() once"
+            "start it with --replSet and run `pipeline initiate` once"
         )
     if hello.get("secondary") and not hello.get("isWritablePrimary"):
         return (

@@ -8,10 +8,12 @@ import pymongo
 import pytest
 import redis
 
+from pipeline.errors import Unavailable
 from workers.doctor import Check, checks, without_secret
 from workers.embedded import MONGOD, EmbeddedMongo, EmbeddedRedis
 from workers.embedded.process import end, free_port, listens, spawn
 from workers.embedded.server import START_PATIENCE
+from workers.initiation import initiate
 
 NOBODY = "127.0.0.1:1"  # a port nobody listens on
 
@@ -87,8 +89,10 @@ def test_a_standalone_mongodb_is_told_how_to_become_a_replica_set(
     found = look(tmp_path, mongo_url=standalone)
     assert found["mongodb"].ok
     assert not found["mongodb replica set"].ok
-    assert "rs.initiate()" in found["mongodb replica set"].hint
+    assert "pipeline initiate" in found["mongodb replica set"].hint
     assert "mongodb transaction" not in found
+    with pytest.raises(Unavailable, match="not started with replication enabled"):
+        initiate(f"{standalone}?replicaSet=pipeline", 60)
 
 
 def test_a_redis_that_evicts_or_forgets_is_told_so(tmp_path: Path) -> None:

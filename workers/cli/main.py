@@ -18,6 +18,7 @@ from workers.cli import (
     events,
     export,
     hold,
+    initiate,
     late,
     locks,
     processes,
@@ -64,6 +65,7 @@ def options(
 
 for module in (
     processes,
+    initiate,
     events,
     export,
     tables,
