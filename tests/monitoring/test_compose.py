@@ -3,11 +3,7 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +14,11 @@ from pymongo.database import Database
 from dashboards.monitoring.rules import HERE
 from pipeline.settings import Settings
 from tests.facts import Document
-from tests.monitoring.composed import ROOT, composed
+from tests.monitoring.composed import ROOT, becomes, composed, healthy, here, inherited, running
 from tests.monitoring.promtool import needed, promtool
 from workers.embedded.process import free_port
 from workers.embedded.programs import REDIS_SERVER
 
-PATIENCE = 60.0
 OURS = ("worker", "sweeper", "console")
 
 
@@ -36,7 +31,14 @@ def services() -> dict[str, Any]:
 
 def test_all_that_is_needed_is_there(services: dict[str, Any]) -> None:
     """Servers, processes, and who watches them."""
-    assert set(services) == {"redis", "mongodb", *OURS, "prometheus", "grafana"}
+    assert set(services) == {
+        "redis",
+        "mongodb",
+        "replica-set",
+        *OURS,
+        "prometheus",
+        "grafana",
+    }
 
 
 def test_no_service_runs_as_root_or_may_become_it(services: dict[str, Any]) -> None:
@@ -75,13 +77,20 @@ def test_redis_keeps_everything(services: dict[str, Any]) -> None:
 def test_every_service_has_a_health_check_and_waits_for_what_it_needs(
     services: dict[str, Any],
 ) -> None:
-    """The pipeline for both servers, which are healthy when they can be written to."""
-    for name, service in services.items():
-        assert service["healthcheck"]["test"][0] == "CMD", name
+    """The pipeline for both servers until they can be written to."""
+    once = services["replica-set"]
+    assert once["healthcheck"] == {"test": ["NONE"]}
+    assert once["restart"] == "no"
+    assert once["depends_on"] == {"mongodb": {"condition": "service_healthy"}}
+    for name in set(services) - {"replica-set"}:
+        assert services[name]["healthcheck"]["test"][0] == "CMD", name
+        assert services[name]["restart"] == "unless-stopped", name
     for name in OURS:
         waits = {server: one["condition"] for server, one in services[name]["depends_on"].items()}
-        assert waits == {"redis": "service_healthy", "mongodb": "service_healthy"}
-    assert "rs.initiate" in services["mongodb"]["healthcheck"]["test"][-1]
+        assert waits == {
+            "redis": "service_healthy",
+            "replica-set": "service_completed_successfully",
+        }
 
 
 def test_what_is_mounted_is_there_and_what_prometheus_asks_is_served(
@@ -107,43 +116,6 @@ def test_the_file_of_settings_can_be_copied_as_it_is(monkeypatch: pytest.MonkeyP
     assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)
 
 
-@contextmanager
-def running(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Iterator[None]:
-    """Run a service's command as a plain process."""
-    with (folder / "service.log").open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def healthy(check: Sequence[str]) -> bool:
-    """Whether a health check succeeds."""
-    return subprocess.run(check, capture_output=True, check=False, timeout=60).returncode == 0
-
-
-def becomes(healthy_now: bool, check: Sequence[str], folder: Path) -> None:  # noqa: FBT001 - a fact
-    """Wait until a health check says so."""
-    end = time.monotonic() + PATIENCE
-    while healthy(check) is not healthy_now:
-        assert time.monotonic() < end, (folder / "service.log").read_text()
-        time.sleep(0.2)
-
-
-def here(command: Sequence[str], **changes: str) -> list[str]:
-    """A command with this machine's programs, and addresses that are free here."""
-    found = []
-    for word in command:
-        for old, new in changes.items():
-            word = word.replace(old, new)  # noqa: PLW2901 - one replacement after the other
-        found.append(word)
-    return found
-
-
 @pytest.mark.parametrize("name", OURS)
 def test_a_process_of_ours_runs_and_its_health_check_sees_it(
     services: dict[str, Any],
@@ -167,8 +139,7 @@ def test_a_process_of_ours_runs_and_its_health_check_sees_it(
     check = here(service["healthcheck"]["test"][1:], **ports)
     command, check = ([sys.executable, *words[1:]] for words in (command, check))
     assert not healthy(check)
-    inherited = {key: value for key, value in os.environ.items() if "PIPELINE" not in key}
-    with running(command, tmp_path, inherited | environment):
+    with running(command, tmp_path, inherited() | environment):
         becomes(True, check, tmp_path)
     assert not healthy(check)
 
