@@ -32,6 +32,8 @@ CONSOLE: Final = "http://127.0.0.1:9181"
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 HANDLERS: Final = "label_values(pipe_events_total, handler)"
 
+INTERVALS_ONLY: Final = ("auto", "auto_count", "auto_min")
+
 AnyPanel = timeseries.Panel | stat.Panel | table.Panel | heatmap.Panel
 KINDS: Final[dict[str, type[AnyPanel]]] = {
     "timeseries": timeseries.Panel,
@@ -81,6 +83,10 @@ def as_json(board: Board) -> str:
             made.with_panel(_panel(panel, number, place))
         top += -(-len(panels) // PER_ROW) * HEIGHT
     told: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(made.build()))
+    # The builder gives every variable what only one of intervals has.
+    for variable in told["templating"]["list"]:
+        for name in INTERVALS_ONLY:
+            variable.pop(name)
     return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 

@@ -17,10 +17,7 @@ AS_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdo
 
 
 def composed() -> dict[str, Any]:
-    """The whole of it, with the settings of .env.example and a token.
-
-    docker-compose of Debian is written in Python, so the system's Python can read YAML.
-    """
+    """The whole of it, with the settings of .env.example and a token."""
     done = subprocess.run(
         [needed("docker-compose"), "--env-file", ".env.example", "config"],
         cwd=ROOT,
@@ -31,16 +28,29 @@ def composed() -> dict[str, Any]:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    read = subprocess.run(
-        ["/usr/bin/python3", "-c", AS_JSON],
-        input=done.stdout,
+    return from_yaml(done.stdout)
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """What a YAML document says."""
+    found: dict[str, Any] = json.loads(by_the_system(AS_JSON, text))
+    return found
+
+
+def by_the_system(program: str, told: str) -> str:
+    """What a program for the system's Python prints.
+
+    docker-compose of Debian is written in Python, so that one can read YAML and JSON schemas.
+    """
+    needed("docker-compose")
+    return subprocess.run(
+        ["/usr/bin/python3", "-c", program],
+        input=told,
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
-    )
-    found: dict[str, Any] = json.loads(read.stdout)
-    return found
+    ).stdout
 
 
 @contextmanager

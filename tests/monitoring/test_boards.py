@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,11 +79,3 @@ def test_alerts_and_panels_share_the_pages_of_the_console() -> None:
     pages = {re.split(r"[/?][^/]*\{", alert.console)[0].rstrip("/") for alert in ALERTS}
     linked = {link["url"] for panel in PANELS for link in panel["links"]}
     assert {f"${{console}}{page}" for page in pages if page != "/ops"} <= linked
-
-
-def test_provisioning_names_the_folder_and_the_source_that_compose_mounts() -> None:
-    """As text: Grafana alone reads them."""
-    folder = Path(HERE / "grafana" / "provisioning")
-    assert "path: /etc/grafana/boards" in (folder / "dashboards" / "pipeline.yml").read_text()
-    source = (folder / "datasources" / "prometheus.yml").read_text()
-    assert "url: http://prometheus:9090" in source
