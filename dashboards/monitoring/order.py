@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.monitoring.panels import Board, Panel, rate
+from dashboards.monitoring.panels import Board, Panel, or_none, rate
 
 ORDER: Final = (
     Panel(
@@ -33,24 +33,14 @@ TROUBLE: Final = (
         "Events in trouble",
         "Retrying, snoozed, held back or dead.",
         "short",
-        (
-            (
-                "sum by (handler, state) (pipe_trouble_events{$s}) or vector(0)",
-                "{{handler}} {{state}}",
-            ),
-        ),
+        or_none("sum by (handler, state) (pipe_trouble_events{$s})", "handler, state"),
         console="/ops/failed",
     ),
     Panel(
         "Oldest in trouble",
         "Since when the oldest is in that state.",
         "s",
-        (
-            (
-                "max by (handler, state) (pipe_trouble_oldest_age_seconds{$s}) or vector(0)",
-                "{{handler}} {{state}}",
-            ),
-        ),
+        or_none("max by (handler, state) (pipe_trouble_oldest_age_seconds{$s})", "handler, state"),
         console="/ops/late",
     ),
     Panel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.monitoring.panels import Board, Panel, now, quantiles, rate
+from dashboards.monitoring.panels import Board, Panel, now, or_none, quantiles, rate
 
 HURT: Final = (
     Panel(
@@ -135,7 +135,7 @@ BACKLOG: Final = (
         "Time to work it off",
         "At the rate of the last five minutes.",
         "s",
-        (("max by (lane) (lane:pipe_lane_drain_seconds:estimate) or vector(0)", "{{lane}}"),),
+        or_none("max by (lane) (lane:pipe_lane_drain_seconds:estimate)", "lane"),
         console="/ops/queues",
     ),
     Panel(

@@ -69,3 +69,15 @@ def now(name: str, by: str, where: str = "", how: str = "sum") -> tuple[tuple[st
     legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
     chosen = f"$s,{where}" if where else "$s"
     return ((f"{how} by ({by}) ({name}{{{chosen}}})", legend),)
+
+
+def or_none(query: str, by: str) -> tuple[tuple[str, str], ...]:
+    """The series of a query, told apart by a label or two; where there are none, 0 named `none`.
+
+    `on()` keeps the 0 away from them: with `or` alone it would stand beside them without a name.
+    """
+    labels = [label.strip() for label in by.split(",")]
+    zero = "vector(0)"
+    for label in labels:
+        zero = f'label_replace({zero}, "{label}", "none", "", "")'
+    return ((f"{query} or on() {zero}", " ".join(f"{{{{{label}}}}}" for label in labels)),)

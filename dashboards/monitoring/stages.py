@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.monitoring.panels import Board, Panel, now, quantiles, rate
+from dashboards.monitoring.panels import Board, Panel, now, or_none, quantiles, rate
 
 HANDLERS: Final = (
     Panel(
@@ -18,14 +18,10 @@ HANDLERS: Final = (
         "Failures by type of error",
         "Attempts that raised.",
         "ops",
-        (
-            (
-                (
-                    "sum by (handler, error) (rate(pipe_event_failures_total"
-                    '{$s,handler=~"$handler"}[$__rate_interval])) or vector(0)'
-                ),
-                "{{handler}} {{error}}",
-            ),
+        or_none(
+            "sum by (handler, error) (rate(pipe_event_failures_total"
+            '{$s,handler=~"$handler"}[$__rate_interval]))',
+            "handler, error",
         ),
         console="/ops/failed",
     ),

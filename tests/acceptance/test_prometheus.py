@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -93,6 +96,58 @@ def asked(query: str) -> str:
     return query.replace("$job", ".+").replace("$instance", ".+")
 
 
+def answered(prometheus: Prometheus, target: dict[str, Any]) -> list[dict[str, Any]]:
+    """The series of a panel's line, asked for as Grafana asks: as they are now, or in steps."""
+    query, now = asked(target["expr"]), time.time()
+    if target["instant"]:
+        found = prometheus.get("query", query=query)
+    else:
+        found = prometheus.get(
+            "query_range", query=query, start=f"{now - 300}", end=f"{now}", step="15"
+        )
+    series: list[dict[str, Any]] = found["result"]
+    assert series, query
+    return series
+
+
+def choices() -> set[str]:
+    """The queries of all variables that are chosen from what there is."""
+    return {
+        variable["query"]
+        for _, text in files()
+        for variable in json.loads(text)["templating"]["list"]
+        if variable["type"] == "query"
+    }
+
+
+def chosen_from(prometheus: Prometheus, choice: str) -> list[str]:
+    """What a variable may be; Grafana asks for the values of the label that it names."""
+    named = re.fullmatch(r"label_values\((.+), (\w+)\)", choice)
+    assert named, choice
+    found: list[str] = prometheus.get(f"label/{named[2]}/values", **{"match[]": asked(named[1])})
+    return found
+
+
+def every_panel_answers(prometheus: Prometheus) -> None:
+    """With data, every series with all that its legend names; and every variable has a choice."""
+    targets = [
+        (panel["title"], target)
+        for _, text in files()
+        for panel in json.loads(text)["panels"]
+        for target in panel.get("targets", [])
+    ]
+    assert len(targets) > 50
+    assert SELECT not in " ".join(asked(target["expr"]) for _, target in targets)
+    for title, target in targets:
+        query = asked(target["expr"])
+        wait_for(lambda query=query: prometheus.values(query), f"{title} has data: {query}")
+        named = set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")))
+        for series in answered(prometheus, target):
+            assert named <= set(series["metric"]), (title, series["metric"])
+    for choice in choices():
+        assert chosen_from(prometheus, choice), choice
+
+
 def test_prometheus_sees_all_of_it_and_a_fault_fires_and_clears(
     watched: tuple[Pipeline, Prometheus],
 ) -> None:
@@ -115,16 +170,7 @@ def test_prometheus_sees_all_of_it_and_a_fault_fires_and_clears(
     locks = 'pipe_operator_actions_total{action="locks"}'
     wait_for(lambda: prometheus.values(locks) == [1], "what the command line did is counted")
 
-    panels = [
-        (panel["title"], asked(target["expr"]))
-        for _, text in files()
-        for panel in json.loads(text)["panels"]
-        for target in panel.get("targets", [])
-    ]
-    assert len(panels) > 50
-    assert SELECT not in " ".join(query for _, query in panels)
-    for title, query in panels:
-        wait_for(lambda query=query: prometheus.values(query), f"{title} has data: {query}")
+    every_panel_answers(prometheus)
 
     def all_well() -> bool:
         return all(rule["health"] == "ok" for rule in prometheus.rules())
