@@ -51,11 +51,13 @@ def test_no_service_runs_as_root_or_may_become_it(services: dict[str, Any]) -> N
 
 
 def test_every_image_is_of_one_version(services: dict[str, Any]) -> None:
-    """Down to the patch; the base of our own too."""
+    """Down to the patch, with a digest or without; the base of our own too."""
     for name, service in services.items():
-        assert re.search(r":v?\d+\.\d+\.\d+(-\w+)?$", service["image"]), name
+        tag, _, digest = service["image"].partition("@")
+        assert re.search(r":v?\d+\.\d+\.\d+(-\w+)?$", tag), name
+        assert re.fullmatch(r"(sha256:[0-9a-f]{64})?", digest), name
     base = (ROOT / "Dockerfile").read_text().splitlines()[0]
-    assert re.fullmatch(r"FROM python:3\.11\.\d+-slim-bookworm", base)
+    assert re.fullmatch(r"FROM python:3\.11\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", base)
     assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text()
 
 

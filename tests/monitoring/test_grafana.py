@@ -73,7 +73,7 @@ def test_grafana_its_schema_and_what_writes_the_dashboards_are_of_one_version(
     services: dict[str, Any],
 ) -> None:
     """Another Grafana asks for another schema; and the schema is the one that was taken."""
-    image = services["grafana"]["image"].partition(":")[2]
+    image = services["grafana"]["image"].partition("@")[0].partition(":")[2]
     (taken,) = (
         one for one in json.loads((VENDOR / "vendor.json").read_text()) if one["file"] == SCHEMA
     )
