@@ -76,8 +76,20 @@ def hello(mongodb: Composed) -> dict[str, Any]:
         return dict(client.admin.command("hello"))
 
 
+def tuned(url: str) -> list[Any]:
+    """What a server was started with where MongoDB's own values do not suit the pipeline."""
+    with pymongo.MongoClient[dict[str, Any]](url) as client:
+        told = client.admin.command("getCmdLineOpts")["parsed"]
+    names = ("transactionLifetimeLimitSeconds", "minSnapshotHistoryWindowInSeconds")
+    return [
+        *(told["setParameter"][name] for name in names),
+        told["operationProfiling"]["slowOpThresholdMs"],
+        told["storage"]["wiredTiger"]["engineConfig"]["configString"],
+    ]
+
+
 def test_it_runs_its_health_check_sees_it_and_it_is_initiated_once(
-    mongodb: Composed, tmp_path: Path
+    mongodb: Composed, tmp_path: Path, mongo_url: str
 ) -> None:
     """From an empty folder to a pipeline that connects, and once more with what is stored."""
     assert not healthy(mongodb.check)
@@ -93,6 +105,7 @@ def test_it_runs_its_health_check_sees_it_and_it_is_initiated_once(
         status = mongodb.status()
         assert status.returncode == 0, status.stderr
         assert json.loads(status.stdout)["backlog"] == {}
+        assert tuned(mongodb.direct) == tuned(mongo_url)
 
         process.send_signal(signal.SIGSTOP)
         try:
