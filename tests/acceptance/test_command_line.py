@@ -100,6 +100,7 @@ def test_what_cannot_be_done_ends_with_a_sentence_and_a_status(pipeline: Pipelin
         ("query", "rs_appointments", "status"): (1, "is no condition"),
         ("--handlers", "no.such", "status"): (2, "can't be found"),
         ("ingest", "absent.ndjson"): (2, "no such file"),
+        ("initiate",): (2, "PIPELINE_MONGO_URL is not set"),
     }
     for arguments, (status, sentence) in cases.items():
         done = pipeline(*arguments)
