@@ -1,12 +1,26 @@
 """Modules that are loaded when they are first used."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from benchmarks.cli import register
 from benchmarks.cli.extra import Lazy
+
+ASKED_FOR_HELP = """
+import sys
+import typer
+from typer.testing import CliRunner
+from benchmarks.cli import register
+app = typer.Typer()
+register(app)
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+sys.exit("benchmarks.scenarios" in sys.modules)
+"""
 
 
 @pytest.fixture
@@ -35,3 +49,20 @@ def test_a_package_that_is_missing_ends_the_command_with_what_to_install(
     assert ended.value.exit_code == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "numpi_is_not_there is missing; pip install 'event-pipeline[bench]'" in said
+
+
+def test_the_command_line_loads_no_scenario_before_it_is_asked_for_one() -> None:
+    """Every worker reads the command line, and none of them measures anything."""
+    assert subprocess.run([sys.executable, "-c", ASKED_FOR_HELP], check=False).returncode == 0
+
+
+def test_commands_of_the_benchmark_are_found_and_a_misspelt_one_is_told() -> None:
+    """As those of any other group."""
+    app = typer.Typer()
+    register(app)
+    listed = CliRunner().invoke(app, ["bench", "--help"]).output
+    for name in ("list", "run", "show", "report", "compare", "predict"):
+        assert f" {name} " in listed
+    wrong = CliRunner().invoke(app, ["bench", "raport"])
+    assert wrong.exit_code == 2
+    assert "Did you mean 'report'?" in wrong.output
