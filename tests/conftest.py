@@ -20,6 +20,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.settings import Settings
+from tests.databases import empty
 from workers.bootstrap import Application, Servers, application
 from workers.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 
@@ -89,12 +90,19 @@ def mongo(mongo_url: str) -> Iterator[MongoClient[Document]]:
         yield client
 
 
-@pytest.fixture
-def database(mongo: MongoClient[Document]) -> Iterator[Database[Document]]:
-    """Give a database of the test's own, dropped afterwards."""
+@pytest.fixture(scope="session")
+def prepared_once(mongo: MongoClient[Document]) -> Iterator[Database[Document]]:
+    """Give the session's database, dropped at its end."""
     name = f"test_{uuid.uuid4().hex}"
     yield mongo[name]
     mongo.drop_database(name)
+
+
+@pytest.fixture
+def database(prepared_once: Database[Document]) -> Iterator[Database[Document]]:
+    """Give a database without any document; what a test leaves is taken out."""
+    yield prepared_once
+    empty(prepared_once)
 
 
 @pytest.fixture

@@ -298,6 +298,7 @@ def test_a_transaction_takes_all_or_nothing(
     mongo: MongoClient[Document], database: Database[Document]
 ) -> None:
     """With a session the table reads its own writes, and an abort leaves nothing."""
+    database.drop_collection("orders")
     database.create_collection("orders")
     outside = MongoTable(database["orders"])
     with mongo.start_session() as session, session.start_transaction():

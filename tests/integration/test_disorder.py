@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.event import Event
+from tests.databases import empty
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
@@ -62,7 +63,7 @@ def tables_of(
         assert harness.store.records.ledger.in_trouble() == {}
         return harness.domain()
     finally:
-        client.drop_database(name)
+        empty(client[name])
 
 
 def parts(events: list[Event], draw: random.Random) -> list[list[Event]]:

@@ -20,6 +20,7 @@ from pipeline.policies import PolicyWatch
 from pipeline.store import LedgerState
 from pipeline.store.policies import HoldPolicies, Scope
 from pipeline.tracing import trace
+from tests.databases import empty
 from tests.facts import Document, fact
 from tests.integration import numbered_handlers
 from tests.integration.harness import NOW, Harness
@@ -434,5 +435,5 @@ def test_any_arrival_ends_in_the_tables_of_events_in_order(
         assert set(live.marks().values()) <= {Mark.LATE, Mark.GAP}
         assert live.store.records.ledger.in_trouble() == {}
     finally:
-        mongo.drop_database(f"{database.name}_e")
-        mongo.drop_database(f"{database.name}_l")
+        empty(mongo[f"{database.name}_e"])
+        empty(mongo[f"{database.name}_l"])

@@ -16,6 +16,7 @@ from pipeline.replay import Difference
 from pipeline.store import LedgerState, Where
 from pipeline.store.batches import Batch
 from pipeline.verification import Verifier
+from tests.databases import empty
 from tests.facts import Document, fact
 from tests.integration.sample_handlers import ALL, Ticket, broken, count_status
 from tests.integration.undoing import Person, check
@@ -214,4 +215,4 @@ def test_any_walk_ends_as_a_sequential_run_of_what_is_not_undone(
         assert person.store.records.ledger.in_trouble() == {}
     finally:
         broken.clear()
-        mongo.drop_database(database.name)
+        empty(database)

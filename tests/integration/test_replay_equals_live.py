@@ -13,6 +13,7 @@ from pymongo.database import Database
 from pipeline import Change, Event, State, Update, action, add_to_set, inc, maximum, observer
 from pipeline.declarations import RESERVED_TABLES
 from pipeline.replay import Differences, Tables, audit, compare, replay
+from tests.databases import empty
 from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import ALL, Ticket, apply_labels, apply_ticket, broken
@@ -158,7 +159,7 @@ def test_any_arrival_of_any_story_ends_as_the_sequential_run(
         check(harness, arrivals)
     finally:
         broken.clear()
-        mongo.drop_database(database.name)
+        empty(database)
 
 
 def test_what_follows_a_failed_observer_is_left_out_though_a_late_event_heals(
