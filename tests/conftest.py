@@ -21,6 +21,7 @@ from pymongo.database import Database
 
 from pipeline.settings import Settings
 from tests.databases import empty
+from tests.uncounted import uncounted
 from workers.bootstrap import Application, Servers, application
 from workers.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 
@@ -35,6 +36,15 @@ IN_CI = os.environ.get("CI", "").lower() == "true"
 profiles.register_profile("default", deadline=None)
 profiles.register_profile("ci", deadline=None, derandomize=True)
 profiles.load_profile("ci" if IN_CI else "default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Run tests that are marked so, and what is set up for them, without counting lines."""
+    if item.get_closest_marker("uncounted") is None:
+        return (yield)
+    with uncounted():
+        return (yield)
 
 
 def started(server: EmbeddedServer) -> str:

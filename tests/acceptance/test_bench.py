@@ -10,6 +10,8 @@ import pytest
 from benchmarks.workload import SYNTHETIC, Workload, in_order
 from tests.processes import ended, environment
 
+pytestmark = pytest.mark.uncounted
+
 HERE = {"PIPELINE_MONGO_URL": "", "PIPELINE_REDIS_URL": ""}
 
 

@@ -16,6 +16,8 @@ from pymongo import MongoClient
 from tests.acceptance.conftest import Pipeline
 from workers.embedded import EmbeddedMongo
 
+pytestmark = pytest.mark.uncounted
+
 TABLES = (
     "rs_appointments",
     "rs_appointment_changes",

@@ -19,6 +19,8 @@ from benchmarks.places import MARK
 from workers.embedded import EmbeddedMongo
 from workers.embedded.programs import MONGOD, REDIS_SERVER, ServerMissing
 
+pytestmark = pytest.mark.uncounted
+
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 240.0
 PROOF: Final = "documents of 4 tables equal an independent recalculation from the raw file"

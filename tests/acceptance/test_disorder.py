@@ -14,6 +14,8 @@ import pytest
 from benchmarks.sources import SOURCES, Source, SourceMissingError
 from tests.acceptance.conftest import ROOT
 
+pytestmark = pytest.mark.uncounted
+
 EVENTS: Final = 2_000
 WORKERS: Final = 2
 PATIENCE: Final = 300.0

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import redis
 
 from benchmarks.bench import Bench
@@ -13,6 +14,8 @@ from benchmarks.spec import Spec
 from benchmarks.workload import SYNTHETIC, Workload, in_order
 from pipeline.settings import Settings
 from workers.bootstrap import Servers
+
+pytestmark = pytest.mark.uncounted
 
 
 def test_what_failed_is_counted_and_exactly_what_never_succeeds_is_given_up(

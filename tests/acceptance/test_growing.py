@@ -13,6 +13,8 @@ from benchmarks.workload import SYNTHETIC, Workload
 from pipeline.settings import Settings
 from workers.bootstrap import Servers
 
+pytestmark = pytest.mark.uncounted
+
 EVENTS = 2_000
 
 

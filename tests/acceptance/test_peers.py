@@ -35,6 +35,8 @@ from pipeline.tables import CODEC
 from tests.acceptance.conftest import wait_for
 from workers.bootstrap import Servers
 
+pytestmark = pytest.mark.uncounted
+
 Document = dict[str, Any]
 
 FLIGHTS: Final = 20

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from workers.chaos import Verdict
 from workers.chaos.handlers import __name__ as handlers
+
+pytestmark = pytest.mark.uncounted
 
 Chaos = Callable[..., Verdict]
 

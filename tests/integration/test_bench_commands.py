@@ -17,6 +17,8 @@ from tests.made_up_results import result
 from tests.made_up_results import run as one_run
 from tests.made_up_world import COHERENCE, CONTENTION, bulk, opened
 
+pytestmark = pytest.mark.uncounted
+
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 DRIFTS = (1.0, 0.82, 1.2, 0.9, 1.1)
 NOISE = (0.99, 1.01, 1.0, 1.02, 0.98)

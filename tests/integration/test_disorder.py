@@ -15,6 +15,8 @@ from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
+pytestmark = pytest.mark.uncounted
+
 STATUSES = ("open", "waiting", "done")
 OWNERS = ("ann", "bob", "cid")
 

@@ -34,6 +34,8 @@ from tests.integration.test_disorder import parts
 from tests.processes import environment_of
 from workers.bootstrap import Application
 
+pytestmark = pytest.mark.uncounted
+
 PATIENCE = 120.0  # seconds until what must come is taken not to
 WORKERS = 2
 BATCH = 3

@@ -22,6 +22,8 @@ from tests.integration.sample_handlers import ALL, Ticket, broken, count_status
 from tests.integration.undoing import Person, check
 from tests.integration.verifying import plant, verify
 
+pytestmark = pytest.mark.uncounted
+
 MOST_RETRIES = 20
 STEPS = (
     *("submit", "submit", "submit", "submit_again", "run", "run", "run", "retry"),

@@ -20,6 +20,8 @@ from benchmarks.comparing import (
 from benchmarks.results import Cost, Latency, Run, Usage
 from tests.made_up_results import environment, result, run, times
 
+pytestmark = pytest.mark.uncounted
+
 
 def timed(per_second: float, repeat: int = 1, *, workers: int = 2, p99: float | None = None) -> Run:
     """A run in bulk of a thousand events."""

@@ -14,6 +14,8 @@ from benchmarks.prediction.model import Model, fit
 from benchmarks.results import Load, Reliability, Run
 from tests.made_up_world import HOT, ONE, TRUTH, bulk, failing, opened
 
+pytestmark = pytest.mark.uncounted
+
 COUNTS = (1, 2, 3, 4, 6, 8)
 RATES = (25, 50, 100, 200, 400)
 

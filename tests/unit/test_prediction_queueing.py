@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks.prediction.queueing import Arrivals, Service, Times, arrivals, noise, simulate
 
+pytestmark = pytest.mark.uncounted
+
 COUNT = 150_000
 WARM_UP = 5_000
 

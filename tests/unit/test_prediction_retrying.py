@@ -17,6 +17,8 @@ from benchmarks.prediction.retrying import (
 )
 from pipeline.backoff import Backoff
 
+pytestmark = pytest.mark.uncounted
+
 
 def outcomes(failure_rate: float, attempts: int) -> list[tuple[float, int, bool]]:
     """Every course of all attempts, made or not: its probability, attempts made, whether dead."""

@@ -67,6 +67,7 @@ def warehouse() -> dict[str, dict[str, Any]]:
     return {product: total.apply(None) for product, total in totals.items()}
 
 
+@pytest.mark.uncounted
 def test_a_real_warehouses_levels_are_what_its_source_says(
     warehouse: dict[str, dict[str, Any]],
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_real_warehouses_levels_are_what_its_source_says(
     assert signs == {-1: 3_769, 1: 286, 0: 15}
 
 
+@pytest.mark.uncounted
 def test_a_real_warehouses_movements_are_counted_by_their_way(
     warehouse: dict[str, dict[str, Any]],
 ) -> None:
