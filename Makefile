@@ -3,12 +3,10 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 EVENTS ?=
-# Tests that mostly wait run three at a time, the long ones first; those that stop and starve
-# processes or whole servers, one by one. `make coverage` judges both together.
-CRASHES  := tests/faults/test_crash_points.py
-TOGETHER := tests/acceptance $(CRASHES) tests/dashboards tests/monitoring tests/integration \
-            tests/contract tests/unit
-ALONE    := tests/faults --ignore $(CRASHES)
+# Tests mostly wait, so four files of them run at once on two cores; the chaos run of two minutes
+# has the machine to itself. `make coverage` judges both together.
+CHAOS    := tests/faults/test_chaos.py
+TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder tests --ignore $(CHAOS)
 PYTEST   := $(BIN)/python -m pytest --durations=15 --cov --cov-report= --cov-fail-under=0
 
 .DEFAULT_GOAL := help
@@ -33,8 +31,8 @@ demo: setup ## the main job on real flights, with embedded servers (EVENTS=all f
 	$(BIN)/python -m benchmarks.demo $(if $(EVENTS),--events $(EVENTS))
 
 test: setup ## every test, against real servers it starts itself
-	$(PYTEST) -n 3 --dist loadfile $(TOGETHER)
-	$(PYTEST) --cov-append $(ALONE)
+	$(PYTEST) $(TOGETHER)
+	$(PYTEST) --cov-append $(CHAOS)
 
 coverage: ## what the last test run covered; fails below the floor stated in pyproject.toml
 	$(BIN)/coverage report

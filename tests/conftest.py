@@ -20,6 +20,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.settings import Settings
+from tests import longest_first
 from tests.databases import empty
 from tests.uncounted import uncounted
 from workers.bootstrap import Application, Servers, application
@@ -36,6 +37,14 @@ IN_CI = os.environ.get("CI", "").lower() == "true"
 profiles.register_profile("default", deadline=None)
 profiles.register_profile("ci", deadline=None, derandomize=True)
 profiles.load_profile("ci" if IN_CI else "default")
+
+
+@pytest.hookimpl(trylast=True)  # after the dice of pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; xdist gives them out in this order."""
+    if gone := longest_first.gone():
+        raise pytest.UsageError(f"tests/longest_first.py names what is gone: {', '.join(gone)}")
+    items.sort(key=lambda item: longest_first.rank(item.path))
 
 
 @pytest.hookimpl(wrapper=True)
