@@ -20,6 +20,7 @@ from benchmarks.measuring import Commits, Meter, Sampler, began_by_ledger, laten
 from benchmarks.results import Load, Reliability
 from benchmarks.spec import Spec
 from benchmarks.timetable import send
+from benchmarks.warming import warm_up
 from benchmarks.workload import SYNTHETIC, Workload, arriving, in_order
 from pipeline import Event
 from pipeline.store.policies import LockPolicies, Scope
@@ -56,6 +57,8 @@ def measure(bench: Bench, spec: Spec, told: Told) -> dict[str, Any]:
             policies = LockPolicies(app.store.database)
             policies.change(Scope(None, None), {"enabled": False}, app.clock.now())
         with bench.working(app) as supervisor:
+            if not spec.failing:
+                warm_up(app, spec.workers, supervisor.tend)
             _store_before(app, spec.stored, supervisor, told)
             load = _bulk if spec.load is Load.BULK else _on_time
             meter = Meter(app.store.database.client, app.redis)

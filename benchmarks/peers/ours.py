@@ -17,6 +17,7 @@ from benchmarks.peers.peer import Guarantees, Moments
 from benchmarks.peers.place import Place
 from benchmarks.places import ensure_alone
 from benchmarks.results import PIPELINE
+from benchmarks.warming import warm_up
 from pipeline import Event
 from pipeline.registry import SIBLINGS
 from pipeline.settings import Settings
@@ -72,6 +73,7 @@ class Ours:
             ensure_alone(app)
             with processes(settings, place.where) as supervisor:
                 wait_for_workers(app, supervisor)
+                warm_up(app, workers, supervisor.tend)
                 yield OurSession(app, supervisor)
             # A verification that was begun in between is not waited for.
             remove_keys(app.redis, "rq:*")

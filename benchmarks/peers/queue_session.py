@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,14 +16,12 @@ from benchmarks.peers.peer import Moments
 from benchmarks.peers.place import Place
 from benchmarks.peers.processes import PeerSlowError, Processes
 from benchmarks.peers.work import DURABLE, EVENTS, TABLES, Document
+from benchmarks.warming import ROUND, nobodys
 from pipeline import Event
 from pipeline.tables import CODEC
 
 START_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
-WARM_UP: Final = "warm-up"
-ROUND: Final = 20
-"""Events that are sent to warm up, as often as it takes."""
 
 
 class QueueSession(ABC):
@@ -109,7 +106,7 @@ class QueueSession(ABC):
                 logs = self.place.folder / "logs"
                 raise PeerSlowError(f"{sent} events were not done by {workers} workers; see {logs}")
             if self.done() == sent:
-                self.submit([_nobodys(sent + number) for number in range(ROUND)])
+                self.submit([nobodys(sent + number) for number in range(ROUND)])
                 sent += ROUND
             time.sleep(POLL_SECONDS)
         for table in TABLES:
@@ -118,18 +115,6 @@ class QueueSession(ABC):
 
     def _commits_from_now(self) -> Commits:
         return Commits(self._database, EVENTS, event_marked_done)
-
-
-def _nobodys(number: int) -> Event:
-    return Event(
-        event_id=f"{WARM_UP}-{number}",
-        tenant=WARM_UP,
-        source=WARM_UP,
-        type="appointment.scheduled",
-        entity_id=f"{number}",
-        occurred_at=datetime.now(UTC),
-        payload={"lead": WARM_UP, "channel": WARM_UP},
-    )
 
 
 def event_marked_done(write: Write) -> str | None:

@@ -33,7 +33,7 @@ LINE_MS: Final = 24 * 3600 * 1000
 """How long a line stays after the last ticket joined it."""
 ANSWER_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
-LONGEST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 0.02
 
 SCRIPT: Final = files(__package__).joinpath("locks.lua").read_text(encoding="utf-8")
 
