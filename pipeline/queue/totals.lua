@@ -3,8 +3,8 @@
 --
 -- KEYS[1]  hash of totals
 -- KEYS[2]  hash of last values
--- ARGV[1]  how many totals follow
--- ARGV[2…] field, number, field, number, …; and then field, value, field, value, …
+-- ARGV[1]  totals, as one text: field, number, field, number, … with char 30 between them
+-- ARGV[2…] field, value, field, value, …
 --
 -- Sums have a decimal point, and may grow beyond what a whole number holds. A field that can't be
 -- added to is passed over: what goes wrong with a count must not keep the lanes from their jobs.
@@ -16,11 +16,10 @@ local function pass_over_its_own_fault(reply)
   end
 end
 
-local last = 2 * tonumber(ARGV[1]) + 1
-for i = 2, last, 2 do
-  local add = ARGV[i + 1]:find('.', 1, true) and 'HINCRBYFLOAT' or 'HINCRBY'
-  pass_over_its_own_fault(redis.pcall(add, KEYS[1], ARGV[i], ARGV[i + 1]))
+for field, number in ARGV[1]:gmatch('([^\30]+)\30([^\30]+)') do
+  local add = number:find('.', 1, true) and 'HINCRBYFLOAT' or 'HINCRBY'
+  pass_over_its_own_fault(redis.pcall(add, KEYS[1], field, number))
 end
-for i = last + 1, #ARGV, 2 do
+for i = 2, #ARGV, 2 do
   pass_over_its_own_fault(redis.pcall('HSET', KEYS[2], ARGV[i], ARGV[i + 1]))
 end
