@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,8 @@ MOST_RATE: Final = 1_000
 """Letters a second."""
 PLAN_KEPT: Final = timedelta(days=1)
 """How long a plan that nobody starts is kept."""
+MOST_KINDS: Final = 200
+"""Kinds of letters, by handler and error, that a plan tells apart; the largest."""
 
 
 class Plan(NamedTuple):
@@ -28,15 +31,26 @@ class Plan(NamedTuple):
 
     Attributes:
         operation: as it is kept.
-        tallies: what matches, by handler and error.
         samples: some of the letters, those that died first.
-        untouched: of those that match, how many it leaves as they are, by reason.
     """
 
     operation: Operation
-    tallies: list[Tally]
     samples: list[Letter]
-    untouched: dict[str, int]
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """What matched when it was planned, by handler and error; up to 200 of them."""
+        return [Tally(**one) for one in self.operation.found]
+
+    @property
+    def cut(self) -> bool:
+        """Whether there may have been more than those."""
+        return len(self.operation.found) == MOST_KINDS
+
+    @property
+    def untouched(self) -> dict[str, int]:
+        """Of those that matched, how many it leaves as they are, by reason."""
+        return self.operation.untouched
 
     @property
     def seconds(self) -> float:
@@ -85,29 +99,45 @@ class Planner:
         _check(verb, reason, rate, limit)
         now = self._clock.now()
         where = where.as_of(now)
-        operation = Operation(
-            timed_id(now), verb, asdict(where), by, reason.strip(), now, 0, rate, limit=limit
-        )
-        plan = self._looked_at(operation)
-        self._store.records.operations.forget_plans(now - PLAN_KEPT)
-        self._store.records.operations.add(plan.operation)
-        return plan
-
-    def of(self, operation: Operation) -> Plan:
-        """The plan of an operation that has not been started, counted anew."""
-        return self._looked_at(operation)
-
-    def _looked_at(self, operation: Operation) -> Plan:
-        where = where_of(operation)
         tallies = tally(self._store, where)
         matching = sum(found.events for found in tallies)
-        meant = matching if operation.limit is None else min(matching, operation.limit)
+        operation = Operation(
+            timed_id(now),
+            verb,
+            asdict(where),
+            by,
+            reason.strip(),
+            now,
+            matching if limit is None else min(matching, limit),
+            rate,
+            limit=limit,
+            found=[found._asdict() for found in _largest(tallies)],
+            untouched=self._untouched(verb, tallies),
+        )
+        self._store.records.operations.forget_plans(now - PLAN_KEPT)
+        self._store.records.operations.add(operation)
+        return self.of(operation)
+
+    def of(self, operation: Operation) -> Plan:
+        """The plan of an operation as it was counted, with samples of what is dead now.
+
+        Counting takes longer than a page may, where there are a hundred thousand.
+        """
+        where = where_of(operation)
+        page = find(self._store, where, limit=SAMPLES, newest_first=False)
+        return Plan(operation, page.letters)
+
+    def _untouched(self, verb: str, tallies: Sequence[Tally]) -> dict[str, int]:
         unknown = sum(found.events for found in tallies if found.handler not in self._handlers)
-        untouched = {}
-        if operation.verb == "requeue" and unknown:
-            untouched["no loaded module declares their handler"] = unknown
-        samples = find(self._store, where, limit=SAMPLES, newest_first=False).letters
-        return Plan(operation._replace(meant=meant), tallies, samples, untouched)
+        if verb == "requeue" and unknown:
+            return {"no loaded module declares their handler": unknown}
+        return {}
+
+
+def _largest(tallies: Sequence[Tally]) -> list[Tally]:
+    """The 200 of most letters, in the order that they had."""
+    most = set(sorted(tallies, key=lambda found: -found.events)[:MOST_KINDS])
+    return [found for found in tallies if found in most]
 
 
 def where_of(operation: Operation) -> Where:
@@ -130,7 +160,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 def operation_json(operation: Operation) -> dict[str, Any]:
     """The operation for programs."""
     told = operation._asdict()
-    told.pop("after")
+    for ours in ("after", "found"):
+        told.pop(ours)
     return {**told, "phase": Phase(operation.phase).value}
 
 

@@ -58,6 +58,8 @@ class Operation(NamedTuple):
         started_at: when it was started.
         beat_at: when its process last said how far it is.
         ended_at: when it ended, if it has.
+        found: what the plan counted, by handler and error; the largest of them.
+        untouched: of those that match, how many it leaves as they are, by reason.
         tally: how many were done, left alone, of no loaded handler, and not told to Redis.
         after: the place up to which it has come.
         error: why it could not go on.
@@ -77,6 +79,8 @@ class Operation(NamedTuple):
     started_at: datetime | None = None
     beat_at: datetime | None = None
     ended_at: datetime | None = None
+    found: list[dict[str, Any]] = []  # noqa: RUF012 - never changed
+    untouched: dict[str, int] = {}  # noqa: RUF012 - never changed
     tally: dict[str, int] = {}  # noqa: RUF012 - never changed
     after: dict[str, Any] | None = None
     error: str | None = None
