@@ -80,6 +80,31 @@ def test_a_run_keeps_to_its_rate_and_tells_how_far_it_is(pipeline: Operated) -> 
     assert pipeline.stored(started).phase is Phase.DONE
 
 
+def test_a_plan_says_what_was_counted_when_it_was_made(pipeline: Operated) -> None:
+    """Whatever has become of the letters since, and without counting them again."""
+    plan = pipeline.planner.plan("requeue", Where(), by="ann", rate=1000)
+    assert (sum(found.events for found in plan.tallies), plan.cut) == (8, False)
+    started = pipeline.runner.start(
+        pipeline.planner.plan("discard", Where(tenant="beta"), by="ann", reason="x").operation.id,
+        by="ann",
+    )
+    assert pipeline.runner.run(started) is Phase.DONE
+    again = pipeline.planner.of(pipeline.stored(plan.operation))
+    assert (again.tallies, again.operation.meant) == (plan.tallies, 8)
+
+
+def test_of_very_many_kinds_of_letters_a_plan_tells_the_largest(
+    pipeline: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan is one document; all letters are in its number."""
+    monkeypatch.setattr("pipeline.operations.planning.MOST_KINDS", 1)
+    pipeline.bury(fact("p1", tenant="beta", type="page.viewed"), handler="pages.count")
+    plan = pipeline.planner.plan("requeue", Where(), by="ann", rate=1000)
+    assert [(found.handler, found.events) for found in plan.tallies] == [("tickets.apply", 8)]
+    assert plan.cut
+    assert plan.operation.meant == 9
+
+
 def test_a_discard_needs_a_reason_and_keeps_it(pipeline: Operated) -> None:
     """In the ledger of each event."""
     with pytest.raises(PipelineError, match="needs a reason"):
