@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from dashboards.rq_dashboard import create_app as create_rq_dashboard
 from dashboards.web.charting import Course, course_of
 from dashboards.web.failing import Failing
 from dashboards.web.live import Pulse
+from dashboards.web.pinning import MOST, Pins, pins_of
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
 from pipeline.dead_letters import counted
@@ -66,6 +68,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         failures=Watch(lambda: counted(app.store), good_for=LOOK_SECONDS),
         disorder=Watch(lambda: (counts(app.store), costs(app.store)), good_for=LOOK_SECONDS),
         courses={name: _course_of(app, ring) for name, ring in RINGS.items()},
+        pins={name: _pins_of(app, ring) for name, ring in RINGS.items()},
     )
     routes = FastAPI(
         title="Pipeline console",
@@ -97,6 +100,16 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
 def _course_of(app: Application, ring: Ring) -> Watch[Course]:
     def look() -> Course:
         return course_of(app.readings.of(ring), ring, app.clock.now())
+
+    return Watch(look, good_for=LOOK_SECONDS)
+
+
+def _pins_of(app: Application, ring: Ring) -> Watch[Pins]:
+    def look() -> Pins:
+        now, records = app.clock.now(), app.store.records
+        since = now - timedelta(seconds=ring.seconds)
+        notes = records.audit.newest(limit=MOST + 1, since=since)
+        return pins_of(notes, records.operations.ended(since, limit=MOST + 1), ring, now)
 
     return Watch(look, good_for=LOOK_SECONDS)
 

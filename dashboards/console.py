@@ -12,6 +12,7 @@ from dashboards.access import Access, Role, Visit
 from dashboards.desk import Desk
 from dashboards.web.charting import Course
 from dashboards.web.live import Pulse
+from dashboards.web.pinning import Pins
 from dashboards.web.rendering import Renderer
 from dashboards.web.watching import Watch
 from pipeline.dead_letters import Counted
@@ -34,6 +35,7 @@ class Console:
         failures: dead letters by their causes, likewise.
         disorder: how many events came out of order, and what holding back has cost, likewise.
         courses: by ring of readings, how things went, likewise.
+        pins: by ring of readings, what persons did in its time, likewise.
     """
 
     app: Application
@@ -45,6 +47,7 @@ class Console:
     failures: Watch[Counted]
     disorder: Watch[tuple[list[Count], list[HoldCost]]]
     courses: Mapping[str, Watch[Course]]
+    pins: Mapping[str, Watch[Pins]]
 
 
 def _console(request: Request) -> Console:

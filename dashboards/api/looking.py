@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
+from pydantic import AwareDatetime, BaseModel, Field
 
 from dashboards.access import Role
 from dashboards.console import TheConsole, TheVisit
 from dashboards.web.charting import RingName, as_json
+from dashboards.web.pinning import as_json as pins_json
 from pipeline.beside import as_json as beside_json
 from pipeline.beside import beside
 from pipeline.lookup import lookup
@@ -20,6 +22,18 @@ from pipeline.tracing import as_json as trace_json
 from pipeline.undo import key_of
 
 router = APIRouter(tags=["looking"])
+
+
+class Asked(BaseModel):
+    """Which notes of what persons did are meant; all that is given must hold."""
+
+    actor: str | None = None
+    action: str | None = None
+    event: str | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    before: str | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
 @router.get("/status")
@@ -38,6 +52,15 @@ def readings(console: TheConsole, span: RingName = "hour") -> dict[str, Any]:
     those since the reading before. `notes` says what a chart can't show.
     """
     return as_json(console.courses[span].fresh())
+
+
+@router.get("/pins")
+def pins(console: TheConsole, span: RingName = "hour") -> dict[str, Any]:
+    """What persons did in the last hour or day, and which operations ended; the oldest first.
+
+    `until` and `at` are seconds since 1970. `notes` says what is left out.
+    """
+    return pins_json(console.pins[span].fresh())
 
 
 @router.get("/search")
@@ -87,16 +110,10 @@ def entity(
 
 
 @router.get("/audit")
-def audit(
-    console: TheConsole,
-    actor: str | None = None,
-    action: str | None = None,
-    event: str | None = None,
-    before: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> list[dict[str, Any]]:
-    """What persons did, the newest first; `before` is the id at which the last page ended."""
-    notes = console.app.store.records.audit.newest(
-        limit=limit, before=before, actor=actor, action=action, event=event
-    )
+def audit(console: TheConsole, asked: Annotated[Asked, Query()]) -> list[dict[str, Any]]:
+    """What persons did, the newest first; `before` is the id at which the last page ended.
+
+    Those of the moment `since` and later ones, and of before `until`.
+    """
+    notes = console.app.store.records.audit.newest(**asked.model_dump())
     return [note._asdict() for note in notes]

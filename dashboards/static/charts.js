@@ -1,5 +1,6 @@
 // Charts of the readings, drawn by uPlot. What is not known is a gap; an error is told, and never
-// looks like a chart without lines. Figures can be read by mouse, by keys and in a table.
+// looks like a chart without lines. Figures can be read by mouse, by keys and in a table. Where
+// persons did something there is a line, with a link above it (rail.js).
 "use strict";
 (() => {
   const DASHES = [[], [7, 4], [2, 3], []], WIDTHS = [2, 2, 2, 1];
@@ -25,6 +26,9 @@
       this.readout = figure.querySelector(".readout");
       this.hidden = new Set();
       this.at = null;
+      this.pins = [];
+      this.pointed = null;
+      this.rail = new Rail(this.plot, (words) => this.tell(words));
       this.plot.addEventListener("keydown", (event) => this.key(event));
       this.plot.addEventListener("blur", () => this.point(null));
       new ResizeObserver(() => this.fit()).observe(this.plot);
@@ -40,6 +44,26 @@
       this.columns = columns;
       if (!this.drawn) { this.keys(); this.draw(); } else this.drawn.setData(columns);
       this.describe();
+    }
+
+    // Pins of after what is drawn are shown with the next reading.
+    pin(drawn) {
+      const { until, seconds } = this.told, pen = drawn.ctx, box = drawn.bbox;
+      const begin = drawn.over.getBoundingClientRect().left - this.plot.getBoundingClientRect().left;
+      const shown = this.pins.filter((pin) => pin.at >= until - seconds && pin.at <= until);
+      this.rail.show(shown, (at) => begin + drawn.valToPos(at, "x"));
+      pen.save();
+      pen.strokeStyle = getComputedStyle(this.figure).getPropertyValue("--pin");
+      pen.lineWidth = Math.max(1, Math.round(uPlot.pxRatio));
+      pen.setLineDash([pen.lineWidth * 6, pen.lineWidth * 2]);
+      pen.beginPath();
+      for (const group of this.rail.groups) {
+        const left = Math.round(drawn.valToPos(group.at, "x", true)) + (pen.lineWidth % 2) / 2;
+        pen.moveTo(left, 0);
+        pen.lineTo(left, box.top + box.height);
+      }
+      pen.stroke();
+      pen.restore();
     }
 
     draw() {
@@ -62,7 +86,7 @@
           label: name, show: !this.hidden.has(name), stroke: style.getPropertyValue(`--line-${n + 1}`), width: WIDTHS[n], dash: DASHES[n],
           points: { size: 5, filter: (_, index, shown) => shown ? null : this.alone(index) },
         }))],
-        hooks: { setCursor: [() => this.moved()] },
+        hooks: { setCursor: [() => this.moved()], draw: [(drawn) => this.pin(drawn)] },
       }, this.columns, this.plot);
     }
 
@@ -131,21 +155,37 @@
       this.moved();
     }
 
+    // Long words keep their room when they go, or what is clicked below would move away under it.
+    tell(words) {
+      this.pointed = words;
+      this.moved();
+      if (words !== null) this.readout.style.minHeight = `${this.readout.offsetHeight}px`;
+    }
+
     moved() {
       if (!this.drawn) return;
       const index = this.at ?? this.drawn.cursor.idx ?? null;
       if (this.at === null) this.readout.removeAttribute("aria-live");
-      this.readout.textContent = index === null || index >= this.columns[0].length ? "" : this.sentence(index);
+      if (this.pointed !== null) this.readout.textContent = this.pointed;
+      else this.readout.textContent = index === null || index >= this.columns[0].length ? "" : this.sentence(index);
     }
 
     fit() {
       if (this.drawn && this.plot.clientWidth) this.drawn.setSize({ width: this.plot.clientWidth, height: HEIGHT });
+      this.readout.style.minHeight = "";
     }
+  }
+
+  async function ask(where) {
+    const answer = await fetch(where, { headers: { accept: "application/json" } }), told = await answer.json();
+    if (!answer.ok) throw new Error(told.error ?? `the console answered ${answer.status}`);
+    return told;
   }
 
   class Course {
     constructor(place) {
       this.where = place.dataset.readings;
+      this.pins = place.dataset.pins;
       this.notes = place.querySelector("[data-notes]");
       this.figures = place.querySelector("[data-figures]");
       this.charts = [...place.querySelectorAll("[data-chart]")].map((figure) => new Chart(figure));
@@ -154,21 +194,19 @@
     }
 
     async load() {
-      let told;
-      try {
-        const answer = await fetch(this.where, { headers: { accept: "application/json" } });
-        told = await answer.json();
-        if (!answer.ok) throw new Error(told.error ?? `the console answered ${answer.status}`);
-      } catch (error) {
-        this.say([`could not load the charts: ${error.message}` + (this.shown ? `; they show what was known at ${clock(this.shown)} UTC` : "")], "bad");
+      const [readings, pins] = await Promise.allSettled([ask(this.where), ask(this.pins)]);
+      if (readings.status === "rejected") {
+        this.say([`could not load the charts: ${readings.reason.message}` + (this.shown ? `; they show what was known at ${clock(this.shown)} UTC` : "")], "bad");
         return;
       }
+      const told = readings.value;
       this.newest = told.newest;
       this.shown = told.until;
       this.step = told.step;
-      for (const chart of this.charts) chart.show(told);
+      for (const chart of this.charts) { chart.pins = pins.value?.pins ?? chart.pins; chart.show(told); }
       const quiet = this.charts.filter((chart) => chart.figure.hidden).map((chart) => `${chart.title}: nothing to show yet`);
-      this.say(told.at.length ? [...told.notes, ...quiet] : told.notes, "wait");
+      const lost = pins.status === "rejected" ? [`could not load what persons did: ${pins.reason.message}`] : pins.value.notes;
+      this.say([...told.notes, ...(told.at.length ? quiet : []), ...lost], pins.status === "rejected" ? "bad" : "wait");
       this.table();
     }
 
@@ -179,7 +217,7 @@
     }
 
     table() {
-      if (this.figures.open) this.figures.querySelector("[hx-get]").dispatchEvent(new CustomEvent("figures"));
+      if (this.figures.open) for (const part of this.figures.querySelectorAll("[hx-get]")) part.dispatchEvent(new CustomEvent("figures"));
     }
 
     // A reading is heard of by the stream; that none comes any more is seen by looking anyway.

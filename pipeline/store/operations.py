@@ -11,13 +11,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from pymongo import DESCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
-    # None but `_id`, which is in time: persons make few of them.
-    "operations": [],
+    # Lists are read by `_id`, which is in time of the plans.
+    "operations": [
+        # Prevents a scan when charts show which operations ended within their time.
+        IndexModel([("ended_at", ASCENDING)]),
+    ],
 }
 
 
@@ -109,6 +112,11 @@ class Operations:
         ranged = {"_id": {"$lt": before}} if before else {}
         found = self._operations.find(ranged, session=self._session)
         return [_operation(doc) for doc in found.sort("_id", DESCENDING).limit(limit)]
+
+    def ended(self, since: datetime, *, limit: int) -> list[Operation]:
+        """Those that ended at this moment or later, the last one first."""
+        found = self._operations.find({"ended_at": {"$gte": since}}, session=self._session)
+        return [_operation(doc) for doc in found.sort("ended_at", DESCENDING).limit(limit)]
 
     def start(self, operation: str, by: str, at: datetime, lost: datetime) -> Operation | None:
         """Begin, or go on after a process was cut off; None where another is at it, or it ended.

@@ -126,7 +126,7 @@ def test_a_reading_asks_for_no_other_part_of_the_page(
         shown = accepted.inner_text()
         readings.keep(made_up(time.time() + 10, 5000), [RINGS["hour"]])
         expect(accepted).not_to_have_text(shown)
-        assert {url.removeprefix(address) for url in asked} == {"/api/v1/readings"}
+        assert {url.removeprefix(address) for url in asked} == {"/api/v1/readings", "/api/v1/pins"}
 
 
 def test_a_chart_looks_again_where_nothing_tells_it_to(

@@ -30,7 +30,10 @@ FULL_OF_SCRIPTS = f"/ops/events/{quote(SCRIPT + '@acme/desk', safe='')}"
 def every_page(pipeline: Letters) -> list[str]:
     """Addresses of all pages and parts of pages, with something on each."""
     parts = ["/ops/home/stages", "/ops/home/work", "/ops/home/notes", "/ops/home/course"]
-    parts += [f"/ops/queues/{part}" for part in ("lanes", "workers", "stalled", "depths")]
+    parts += [
+        "/ops/audit/pins",
+        *(f"/ops/queues/{part}" for part in ("lanes", "workers", "stalled", "depths")),
+    ]
     found = [page.LINK.path for page in PAGES]
     found += ["/ops/search", f"/ops/search?q={quote(SCRIPT[:12])}", "/ops/search?q=acme:G"]
     found += [EVENT, FULL_OF_SCRIPTS, GROUP, "/ops/failed/group", "/ops/undo?event=good"]
