@@ -26,6 +26,7 @@ from dashboards.pages import OTHERS, PAGES
 from dashboards.rq_dashboard import create_app as create_rq_dashboard
 from dashboards.web.charting import Course, course_of
 from dashboards.web.failing import Failing
+from dashboards.web.finding import Search
 from dashboards.web.live import Pulse
 from dashboards.web.pinning import MOST, Pins, pins_of
 from dashboards.web.rendering import Renderer
@@ -69,6 +70,7 @@ def create_app(app: Application, redis_url: str, access: Access) -> ASGIApp:
         disorder=Watch(lambda: (counts(app.store), costs(app.store)), good_for=LOOK_SECONDS),
         courses={name: _course_of(app, ring) for name, ring in RINGS.items()},
         pins={name: _pins_of(app, ring) for name, ring in RINGS.items()},
+        search=Search(app.store, app.registry),
     )
     routes = FastAPI(
         title="Pipeline console",

@@ -11,6 +11,7 @@ from fastapi import Depends, HTTPException, Request
 from dashboards.access import Access, Role, Visit
 from dashboards.desk import Desk
 from dashboards.web.charting import Course
+from dashboards.web.finding import Search
 from dashboards.web.live import Pulse
 from dashboards.web.pinning import Pins
 from dashboards.web.rendering import Renderer
@@ -36,6 +37,7 @@ class Console:
         disorder: how many events came out of order, and what holding back has cost, likewise.
         courses: by ring of readings, how things went, likewise.
         pins: by ring of readings, what persons did in its time, likewise.
+        search: finds things by any id.
     """
 
     app: Application
@@ -48,6 +50,7 @@ class Console:
     disorder: Watch[tuple[list[Count], list[HoldCost]]]
     courses: Mapping[str, Watch[Course]]
     pins: Mapping[str, Watch[Pins]]
+    search: Search
 
 
 def _console(request: Request) -> Console:

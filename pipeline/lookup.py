@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ SHOWN: Final = 20
 SHORTEST_PREFIX: Final = 6
 LONGEST: Final = 300
 TENANTS: Final = 200
-"""Tenants that an entity is looked for in, where a person does not say which."""
+"""Most tenants that an entity is looked for in."""
 _JOB: Final = re.compile(r"[0-9a-f]{8}-\d{1,3}-[0-9a-f]{20}")
 _DOCUMENT: Final = re.compile(r"([A-Za-z0-9_.-]+)\[(.+)\]")
 
@@ -39,8 +40,13 @@ class Found:
     run: RunRecord | None = None
     tenants: int | None = None
 
+    @property
+    def anything(self) -> bool:
+        """Whether it means anything."""
+        return bool(self.events or self.entities or self.documents or self.job or self.run)
 
-def lookup(store: Store, registry: Registry, text: str) -> Found:
+
+def lookup(store: Store, registry: Registry, text: str, tenants: Sequence[str]) -> Found:
     """What this text may be the id of: event, entity, document or job.
 
     An event is known by its id, its key, or the first six characters or more of either; an
@@ -51,6 +57,7 @@ def lookup(store: Store, registry: Registry, text: str) -> Found:
         store: where they are.
         registry: which tables there are.
         text: what a person typed, up to 300 characters.
+        tenants: those an entity is looked for in, where a person does not say which.
     """
     text, found = text.strip()[:LONGEST], Found()
     if not text:
@@ -68,7 +75,6 @@ def lookup(store: Store, registry: Registry, text: str) -> Found:
     tenant, colon, entity = text.partition(":")
     pairs = [(tenant, entity)] if colon and entity else []
     if not pairs:
-        tenants = store.tenants(registry.tables(), limit=TENANTS)
         found.tenants, pairs = len(tenants), [(one, text) for one in tenants]
     found.entities = events.entities_among(pairs)[:SHOWN]
     if not (found.events or found.entities) and len(text) >= SHORTEST_PREFIX:

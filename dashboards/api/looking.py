@@ -14,7 +14,6 @@ from dashboards.web.charting import RingName, as_json
 from dashboards.web.pinning import as_json as pins_json
 from pipeline.beside import as_json as beside_json
 from pipeline.beside import beside
-from pipeline.lookup import lookup
 from pipeline.story import as_json as story_json
 from pipeline.story import story
 from pipeline.timeline import bars_json, timelines
@@ -66,7 +65,7 @@ def pins(console: TheConsole, span: RingName = "hour") -> dict[str, Any]:
 @router.get("/search")
 def search(console: TheConsole, q: Annotated[str, Query(max_length=300)]) -> dict[str, Any]:
     """What an id may mean: events, entities, documents, a job."""
-    return asdict(lookup(console.app.store, console.app.registry, q))
+    return asdict(console.search(q))
 
 
 @router.get("/events/{key:path}")

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from dashboards.console import TheConsole, TheVisit
 from dashboards.web.words import as_path
-from pipeline.lookup import Found, lookup
+from pipeline.lookup import Found
 
 router = APIRouter()
 
@@ -15,7 +15,7 @@ router = APIRouter()
 @router.get("/ops/search")
 def search(console: TheConsole, visit: TheVisit, q: str = "") -> Response:
     """Go to what the id means; where it may mean several things, list them."""
-    found = lookup(console.app.store, console.app.registry, q)
+    found = console.search(q)
     only = _only(found)
     if only is not None:
         return RedirectResponse(only, 303)
