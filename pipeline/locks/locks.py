@@ -34,6 +34,8 @@ LINE_MS: Final = 24 * 3600 * 1000
 ANSWER_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
+PAUSE_A_KEY: Final = 0.0002
+"""Longest pause for each key that is asked for: Redis takes its time over each of many."""
 
 SCRIPT: Final = files(__package__).joinpath("locks.lua").read_text(encoding="utf-8")
 
@@ -134,6 +136,7 @@ class Locks:
         _check_names(owner, *([] if ticket is None else [ticket]))
         wanted = tuple(dict.fromkeys(keys))
         left, pause = wait_ms / 1000, SHORTEST_PAUSE
+        longest = max(LONGEST_PAUSE, PAUSE_A_KEY * len(wanted))
         while True:
             lease = self._ask(wanted, owner, ttl_ms, floor, ticket)
             if not lease.busy or left <= 0:
@@ -141,7 +144,7 @@ class Locks:
             # Spread, so that several who wait for the same key don't ask in step.
             nap = min(left, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             time.sleep(nap)
-            left, pause = left - nap, min(LONGEST_PAUSE, pause * 2)
+            left, pause = left - nap, min(longest, pause * 2)
 
     def _ask(
         self, keys: Sequence[str], owner: str, ttl_ms: int, floor: int, ticket: str | None
