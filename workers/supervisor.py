@@ -167,6 +167,9 @@ class Supervisor:
             if child.process is not None and child.history.phase is Phase.RUNNING:
                 child.process.terminate()
             child.history = child.history.drained(now + seconds)
+            if child.process is None and child.history.phase is Phase.DRAINING:
+                # We were interrupted while we started it. If it runs, it ends when we do.
+                child.history = child.history.ended(now)
 
     def kill(self) -> None:
         """Kill all processes now; the batches they have begun are run again some day."""

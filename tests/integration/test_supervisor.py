@@ -346,6 +346,25 @@ def test_stop_waits_until_all_have_ended(tmp_path: Path) -> None:
     assert len(stage.facts("obedient", "finished")) == 1
 
 
+def test_what_was_being_started_when_we_were_interrupted_holds_up_no_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a process is made: nobody knows it, so nobody waits for it."""
+
+    def interrupted(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        raise KeyboardInterrupt
+
+    stage.add("obedient")
+    monkeypatch.setattr(module, "start_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage.supervisor.tend()
+    monkeypatch.undo()
+    stage.supervisor.quiet()
+    stage.supervisor.tend()
+    assert stage.supervisor.ended()
+    assert stage.view("obedient").pid is None
+
+
 def test_a_log_that_has_grown_long_is_put_aside(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
