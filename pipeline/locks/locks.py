@@ -34,8 +34,9 @@ LINE_MS: Final = 24 * 3600 * 1000
 ANSWER_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
+"""Seconds between two looks at a few busy keys, at most."""
 PAUSE_A_KEY: Final = 0.0002
-"""Longest pause for each key that is asked for: Redis takes its time over each of many."""
+"""Likewise at many, for each of them: Redis takes its time over every one."""
 
 SCRIPT: Final = files(__package__).joinpath("locks.lua").read_text(encoding="utf-8")
 

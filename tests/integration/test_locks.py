@@ -129,6 +129,22 @@ def test_a_lease_ends_by_itself(locks: Locks) -> None:
     assert lease.keys == {"a"}
 
 
+@pytest.mark.parametrize(("keys", "longest"), [(1, 0.02), (100, 0.02), (500, 0.1)])
+def test_who_waits_for_many_keys_looks_less_often(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch, keys: int, longest: float
+) -> None:
+    """Pauses grow to 20 ms, and for more than a hundred keys to 0.2 ms each."""
+    naps: list[float] = []
+    names = [f"k{n}" for n in range(keys)]
+    locks.take(names[:1], "other", ttl_ms=LONG)
+    monkeypatch.setattr("pipeline.locks.locks.time.sleep", naps.append)
+    monkeypatch.setattr("pipeline.locks.locks.random.uniform", lambda _low, high: high)
+    assert locks.take(names, "who", ttl_ms=LONG, wait_ms=2000).busy
+    assert max(naps) == pytest.approx(longest)
+    assert naps[:2] == pytest.approx([0.005, 0.01])
+    assert sum(naps) == pytest.approx(2.0)
+
+
 def test_who_lost_a_key_and_took_it_anew_is_told_for_the_older_lease(
     locks: Locks, redis_server: Redis
 ) -> None:
