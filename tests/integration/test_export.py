@@ -105,6 +105,16 @@ def stored(harness: Harness) -> list[tuple[Document, bytes | None]]:
     return [(event.envelope, event.payload) for event in told]
 
 
+def test_large_payloads_are_written_as_small_ones_are(
+    run: CommandLine, harness: Harness, tmp_path: Path
+) -> None:
+    """Wherever they stand."""
+    come(harness, [fact("e1"), fact("e2", remark="long " * 300), fact("e3", remark="short")])
+    assert run.json(str(tmp_path / "a.ndjson"))["events"] == 3
+    told = {line["event_id"]: line["payload"] for line in lines(tmp_path / "a.ndjson")}
+    assert told == {"e1": {}, "e2": {"remark": "long " * 300}, "e3": {"remark": "short"}}
+
+
 @pytest.mark.parametrize("name", ["traffic.ndjson", "traffic.ndjson.gz"])
 def test_what_is_written_is_taken_in_as_the_same_events_with_the_same_tables(
     run: CommandLine, harness: Harness, elsewhere: Harness, tmp_path: Path, name: str
