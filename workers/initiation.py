@@ -16,8 +16,6 @@ from pipeline.store.client import NO_ADDRESS
 
 POLL: Final = 0.2  # seconds
 ANSWER_TIMEOUT_MS: Final = 2_000
-ALREADY: Final = 23
-"""MongoDB's code for a set that was initiated before."""
 HOPELESS: Final = frozenset({13, 18, 59, 76})
 """Codes that waiting won't change: no right, no login, a mongos, started without --replSet."""
 
@@ -61,7 +59,9 @@ def initiate(url: str, patience: float) -> Initiated:
                 if _leads(hello, name, member):
                     return Initiated(name, member, new)
                 if "setName" not in hello:
-                    new = _initiated(client, name, member) or new
+                    # Where another has just done so this fails, and the next look tells.
+                    client.admin.command("replSetInitiate", _config(name, member))
+                    new = True
                     trouble = f"is {member} the name that the set's configuration has for it?"
             except PyMongoError as error:
                 trouble = _said(error)
@@ -115,16 +115,8 @@ def _leads(hello: dict[str, Any], name: str, member: str) -> bool:
     return bool(hello.get("setName") and (hello.get("isWritablePrimary") or hello.get("primary")))
 
 
-def _initiated(client: MongoClient[dict[str, Any]], name: str, member: str) -> bool:
-    """Initiate the set; false if it was before."""
-    config = {"_id": name, "members": [{"_id": 0, "host": member}]}
-    try:
-        client.admin.command("replSetInitiate", config)
-    except OperationFailure as error:
-        if error.code == ALREADY:
-            return False
-        raise
-    return True
+def _config(name: str, member: str) -> dict[str, Any]:
+    return {"_id": name, "members": [{"_id": 0, "host": member}]}
 
 
 def _said(error: PyMongoError) -> str:
