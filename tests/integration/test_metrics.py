@@ -240,6 +240,19 @@ def test_lags_of_many_centuries_add_up(redis_server: Redis) -> None:
     assert not counts.take()
 
 
+def test_sums_keep_microseconds_and_counts_stay_whole(redis_server: Redis) -> None:
+    """However they are sent: what is read is what was counted."""
+    counts = Counts()
+    for seconds in (0.000_001, 0.25, 12.5):
+        counts.observe(SOURCE_LAG, [(seconds, 2)])
+        counts.add(SUBMISSIONS, ("stored",), 3)
+        totals.flush(counts, redis_server)
+    found = totals.read(redis_server).totals
+    (total,) = [n for name, n in found.items() if name.endswith("s")]
+    assert total == pytest.approx(25.500_002, abs=1e-7)
+    assert sorted(n for n in found.values() if n != total) == [2, 4, 9]  # by bucket, and stored
+
+
 def test_a_count_that_cant_be_added_keeps_no_job_from_its_lane(redis_server: Redis) -> None:
     """Somebody wrote into the totals; the others go on."""
     counts = Counts()
