@@ -46,6 +46,8 @@ def count_run(
     handler = batches[0].handler
     counts.observe(RUN_SECONDS, [(seconds, 1)], (handler,))
     counts.observe(RUN_EVENTS, [(sum(len(batch.events) for batch in batches), 1)], (handler,))
+    for along in outcome.along:
+        counts.observe(RUN_EVENTS, [(len(along.events), 1)], (along.handler,))
     # Rows come handler after handler.
     for name, rows in groupby(outcome.rows, _handler):
         _count_rows(counts, name, list(rows), now)

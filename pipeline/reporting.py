@@ -10,9 +10,10 @@ from pipeline.store import Batch, LedgerRow
 
 
 def report(outcome: Outcome) -> Report:
-    """What to enqueue, and what to show in the registries of scheduled and failed jobs."""
+    """What to enqueue, and what to show as scheduled, failed or finished."""
     failures = [failed for failed in outcome.failures if failed.pending]
-    return Report(outcome.following, [shelved(f.batch, f.due_at, f.row) for f in failures])
+    waiting = [shelved(f.batch, f.due_at, f.row) for f in failures]
+    return Report(outcome.following, waiting, outcome.along)
 
 
 def shelved(batch: Batch, due_at: datetime | None, row: LedgerRow) -> Shelved:

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """How long a process that is told to end may take for what it has begun, until it is killed."""
     batch_size: Annotated[int, Field(ge=1, le=500)] = 500
     """Most events in one batch, and so in one transaction."""
+    take_along: Annotated[int, Field(ge=0, le=500)] = 20
+    """Most events of a fold that runs its observers in its own transaction; 0 never does."""
     max_pending: Annotated[int, Field(ge=1)] = 100_000
     """Batches that may wait to be done; beyond that nothing is taken in."""
     max_payload_bytes: Annotated[int, Field(ge=1, le=15 * MEBIBYTE)] = 4 * MEBIBYTE

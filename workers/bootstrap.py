@@ -95,8 +95,16 @@ class Application:
         )
 
     @contextmanager
-    def executor(self, worker: str, passing: Callable[[Step], None] = go_on) -> Iterator[Executor]:
-        """The executor of one worker, with the side threads that look after leases and policies."""
+    def executor(
+        self, worker: str, passing: Callable[[Step], None] = go_on, *, observing: bool = True
+    ) -> Iterator[Executor]:
+        """The executor of one worker, with the side threads that look after leases and policies.
+
+        Args:
+            worker: its name.
+            passing: called at each step of a run.
+            observing: whether the worker runs observers, so that folds may take theirs along.
+        """
         with (
             Keeper(self.locks, self.clock) as keeper,
             PolicyWatch(LockPolicies(self.store.database).all, LockPolicy()) as policies,
@@ -111,6 +119,7 @@ class Application:
                 hooks=Hooks(passing, self.heartbeats.suspect),
                 locking=Locking(self.locks, keeper, policies, worker),
                 grace=lambda handler, tenant: holds.policy_for(handler, tenant).grace_ms,
+                along=self.settings.take_along if observing else 0,
             )
 
 

@@ -39,7 +39,7 @@ def run(app: Application, role: str, lanes: Sequence[Lane]) -> None:
     name = process_name(role)
     told = own_registry("worker", revision=app.settings.revision)
     serve(told, app.settings.metrics_host, app.settings.metrics_port)
-    with app.executor(name) as executor:
+    with app.executor(name, observing=Lane.OBSERVERS in lanes) as executor:
         _work(app, name, lanes, executor)
     log.info("worker_stopped")
 

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from pipeline.declarations import Handler
+from pipeline.declarations import Handler, Observer
 from pipeline.executor.deriving import Transitions
 from pipeline.executor.locking import Grip
-from pipeline.executor.plan import Contested, Plan
+from pipeline.executor.plan import Contested, Plan, Run
 from pipeline.executor.recent import Seen
 from pipeline.store import Batch
 
 
+class Along(NamedTuple):
+    """Observers that a fold takes along.
+
+    Attributes:
+        batch: the observers on the fold's events; never pending.
+        plans: what each of them makes of the events.
+    """
+
+    batch: Batch
+    plans: Mapping[Observer, Plan]
+
+
 class Planned(NamedTuple):
-    """What each handler makes of the events, and the changes that are known for it."""
+    """What each handler makes of the events.
+
+    Attributes:
+        plans: by handler.
+        transitions: the changes that are known for it.
+        along: the observers that are taken along, if any are.
+    """
 
     plans: dict[Handler, Plan]
     transitions: Transitions
+    along: Along | None = None
+
+    def parts(self, run: Run) -> Iterator[tuple[Handler, Plan, Run]]:
+        """Each handler with its plan, and with the facts that its rows share.
+
+        Rows of what is taken along name their own batch, with the moments of the fold's run.
+        """
+        for handler, plan in self.plans.items():
+            yield handler, plan, run
+        if self.along is not None:
+            batch = self.along.batch
+            beside = replace(run, job=batch.id, batches=dict.fromkeys(batch.events, batch))
+            for observer, plan in self.along.plans.items():
+                yield observer, plan, beside
 
     @property
     def fence(self) -> int:
@@ -44,6 +76,8 @@ class Course:
         doubtful: whether something may be done already, so that the next try has to look.
         ahead: what was planned before the transaction began, if anything.
         contested: derived documents to seize first, since an earlier try lost them.
+        companions: observers of the fold that the next try takes along.
+        accompanied: whether the last try took them along.
         followed: by id, what the batches that follow will read.
         grip: the leases we hold, and the events whose ids others have.
         locked_at: since when we hold them.
@@ -56,6 +90,8 @@ class Course:
     doubtful: bool
     ahead: Planned | None = None
     contested: Contested = field(default_factory=dict)
+    companions: Sequence[Observer] = ()
+    accompanied: bool = False
     followed: dict[str, Seen] = field(default_factory=dict)
     grip: Grip = field(default_factory=Grip)
     locked_at: datetime | None = None

@@ -20,6 +20,7 @@ from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Effect, Fold, Handler, Observer
 from pipeline.errors import Unavailable, UnknownHandler
 from pipeline.event import Event
+from pipeline.executor.along import siblings, take_along
 from pipeline.executor.arriving import Graces, Holds, no_grace
 from pipeline.executor.course import Course, Planned
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
@@ -36,7 +37,7 @@ from pipeline.executor.settled import Looked, look
 from pipeline.executor.settling import settle
 from pipeline.executor.steps import Hooks, Step
 from pipeline.executor.turns import Turns
-from pipeline.registry import SIBLINGS, Registry
+from pipeline.registry import Registry
 from pipeline.settings import Settings
 from pipeline.store import (
     Batch,
@@ -66,6 +67,7 @@ class Executor:
         locking: takes leases on the ids of folds; None takes none.
         hooks: who is told of the steps of a run.
         grace: how long events of a handler and a tenant wait for their predecessors.
+        along: most events of a fold that takes its observers along; 0 where none does.
     """
 
     def __init__(  # noqa: PLR0913 - what a run needs, each from another corner
@@ -79,6 +81,7 @@ class Executor:
         locking: Locking | None = None,
         hooks: Hooks | None = None,
         grace: Graces = no_grace,
+        along: int = 0,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -89,6 +92,7 @@ class Executor:
         self._hooks = hooks or Hooks()
         self._pass = self._hooks.passing
         self._grace = grace
+        self._along = along
         self._recent = Recent()
         self._effects = Effects(store, clock, settings, worker)
 
@@ -130,6 +134,7 @@ class Executor:
             started_at=self._clock.now(),
             seen=self._store.read(lambda records: self._recent.read(records, batches)),
             doubtful=any(batch.attempt for batch in batches),
+            companions=self._companions(handlers, batches),
         )
         if all(isinstance(handler, Observer) for handler in handlers):
             # If what observers read changes before we commit, the change has written their
@@ -140,6 +145,15 @@ class Executor:
             )
         self._pass(Step.LOADED)
         return course
+
+    def _companions(
+        self, handlers: Sequence[Handler], batches: Sequence[Batch]
+    ) -> Sequence[Observer]:
+        """The observers that a fold takes along, if it is small and nothing has befallen it."""
+        if not isinstance(handlers[0], Fold) or any(one.attempt or one.deaths for one in batches):
+            return ()
+        few = sum(len(batch.events) for batch in batches) <= self._along
+        return self._registry.observers_of(handlers[0]) if few else ()
 
     def _watched(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Sequence[Handler]:
         """The handlers; where a worker died of the batch, each tells what it is about to see."""
@@ -190,7 +204,7 @@ class Executor:
         busy = [batch for batch in course.batches if batch not in runnable]
         outcome = Outcome()
         if runnable:
-            outcome = self._store.transact(lambda tx: self._attempt(tx, course, runnable))
+            outcome = self._commit(course, runnable)
             self._pass(Step.COMMITTED)
             for batch, seen in course.followed.items():
                 self._recent.note(batch, seen)
@@ -198,11 +212,26 @@ class Executor:
         outcome.following += busy
         return outcome
 
+    def _commit(self, course: Course, batches: Sequence[Batch]) -> Outcome:
+        def attempt(tx: Records) -> Outcome:
+            return self._attempt(tx, course, batches)
+
+        try:
+            return self._store.transact(attempt)
+        except (Unavailable, LeaseLost):
+            raise
+        except Exception:
+            if not course.accompanied:
+                raise
+            # It may be what the observers wrote, and then no event of the fold is at fault.
+            return self._store.transact(attempt)
+
     def _attempt(self, tx: Records, course: Course, batches: Sequence[Batch]) -> Outcome:
         """One try of the transaction.
 
         The first one expects that nothing is done and skips the look: writing is the check.
-        If something is, that undoes the transaction, and the next try looks.
+        If something is, that undoes the transaction, and the next try looks. Only the first
+        one takes observers along.
         """
         self._pass(Step.BEGUN)
         looked: Looked | None = None
@@ -211,6 +240,8 @@ class Executor:
             if not batches:
                 return Outcome(claimed=False)
             looked = look(tx, course.handlers, list(course.free(batches)))
+        if course.accompanied:  # what conflicted is no longer written here
+            course.contested.clear()
         for table, keys in course.contested.items():
             tx.table(table).seize(keys, self._clock.now())
         read_at, planned = self._planned(tx, course, batches, looked)
@@ -219,8 +250,8 @@ class Executor:
         fence, write_at = course.grip.fence, self._clock.now()
         run = Run(course.job, of, read_at, write_at, fence)
         try:
-            for plan in planned.plans.values():
-                plan.write(tx, run, course.contested)
+            for _, plan, facts in planned.parts(run):
+                plan.write(tx, facts, course.contested)
             self._pass(Step.WRITTEN)
             outcome = self._record(tx, course, planned, run, looked)
             outcome.following += [rest for _, rest in course.put_off(batches)]
@@ -255,6 +286,9 @@ class Executor:
         if looked is None and planned.halting:
             course.doubtful = True
             raise Outdated("an event is not applied in a try that did not look")
+        if looked is None:
+            planned = take_along(course, planned)
+        course.companions, course.accompanied = (), planned.along is not None
         return read_at, planned
 
     def _plan(
@@ -295,13 +329,13 @@ class Executor:
         rows: list[LedgerRow] = []
         course.followed.clear()
         records = course.seen.records
-        for handler, plan in planned.plans.items():
-            rows += [run.row(handler, records[e], result) for e, result in plan.results.items()]
+        for handler, plan, facts in planned.parts(run):
+            rows += [facts.row(handler, records[e], result) for e, result in plan.results.items()]
             outcome.failures += [
                 failure(handler, records[event], error, run, "handle", self._settings)
                 for event, error in plan.faults.items()
             ]
-            self._chain(course, handler, list(plan.results), planned.transitions, outcome)
+            self._chain(course, handler, list(plan.results), planned, outcome)
             if isinstance(handler, Fold) and handler.numbered_from is not None:
                 hold_back(handler, plan, run, records, outcome)
                 outcome.following += release(tx, handler, plan, run, self._grace, self._settings)
@@ -320,7 +354,7 @@ class Executor:
         course: Course,
         handler: Handler,
         events: Sequence[str],
-        transitions: Transitions,
+        planned: Planned,
         outcome: Outcome,
     ) -> None:
         """Note what is to be done next on the same events: this handler's observers, effects."""
@@ -331,11 +365,13 @@ class Executor:
         observers = self._registry.observers_of(handler)
         if not observers:
             return
-        names = SIBLINGS.join(observer.name for observer in observers)
-        batch = Batch.of(names, events, observers[0].lane)
+        if planned.along is not None and handler in planned.plans:
+            outcome.along.append(planned.along.batch)
+            return
+        batch = siblings(observers, events)
         outcome.following.append(batch)
         root = observers[0].root.name
-        known = transitions.known.get(root, {})
+        known = planned.transitions.known.get(root, {})
         if all(event in known for event in events):
             records = self._store.records.events.unread({e: course.seen.records[e] for e in events})
             course.followed[batch.id] = Seen(records, {root: {e: known[e] for e in events}})

@@ -55,6 +55,7 @@ class Outcome:
         failures: events that had no effect.
         held: events that wait for their predecessors.
         following: batches to be enqueued: of the handlers that follow, or parts of this one.
+        along: batches of observers that were taken along, and so are done.
         rows: the ledger rows of effects committed, as far as they are known.
     """
 
@@ -65,6 +66,7 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     held: list[HeldBack] = field(default_factory=list)
     following: list[Batch] = field(default_factory=list)
+    along: list[Batch] = field(default_factory=list)
     rows: Sequence[LedgerRow] = ()
 
     @classmethod
@@ -79,5 +81,6 @@ class Outcome:
             total.failures += one.failures
             total.held += one.held
             total.following += one.following
+            total.along += one.along
             total.rows = [*total.rows, *one.rows]
         return total

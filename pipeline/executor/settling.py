@@ -28,4 +28,5 @@ def settle(
     pending: list[tuple[Batch, datetime | None]] = [(batch, soon) for batch in outcome.following]
     pending += [(failed.batch, failed.due_at) for failed in outcome.failures if failed.pending]
     pending += [(held.batch, held.due_at) for held in outcome.held]
-    tx.batches.settle([batch.id for batch in batches], run, pending, created_at=now)
+    claimed = [batch.id for batch in batches]
+    tx.batches.settle(claimed, run, pending, along=outcome.along, created_at=now)

@@ -136,7 +136,8 @@ BATCH_WAIT: Final = Histogram(
 )
 RUN_SECONDS: Final = Histogram(
     "pipe_run_duration_seconds",
-    "Time of one run: one transaction, of one batch or of several small ones together.",
+    "Time of one run: one transaction, of one batch or of several small ones together; that of"
+    " observers that a fold takes along is the fold's.",
     ("handler",),
     edges=RUN_EDGES,
 )

@@ -47,11 +47,13 @@ class Report(NamedTuple):
     Attributes:
         following: batches to enqueue.
         shelved: batches to show while they wait. A job that is one of either has not finished.
+        along: batches that were done in the same run, to show as jobs that have finished.
         rest_seconds: so long the worker is to take no job of the lane for repairs.
     """
 
     following: Sequence[Batch] = ()
     shelved: Sequence[Shelved] = ()
+    along: Sequence[Batch] = ()
     rest_seconds: float = 0.0
 
 

@@ -28,6 +28,7 @@ from pipeline.queue.jobs import (
     job_data,
     rq_queue,
     shelved_job,
+    started_job,
 )
 from pipeline.queue.room import Room
 from pipeline.queue.standing import standing
@@ -193,6 +194,15 @@ class JobQueue:
         pipe.sadd(queue.redis_queues_keys, queue.key)
         job.save(pipeline=pipe)
         pipe.expire(job.key, QUEUED_SECONDS)
+
+    def add_along(self, batch: Batch, leader: Job, pipe: Pipeline) -> Job:
+        """The job of a batch that was done in another's run; not saved, but its lane is known."""
+        queue = self._lanes[batch.lane]
+        pipe.sadd(queue.redis_queues_keys, queue.key)
+        job = started_job(batch, queue)
+        job.started_at, job.ended_at = leader.started_at, leader.ended_at
+        job.worker_name = leader.worker_name
+        return job
 
     def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:
         for batch in batches:

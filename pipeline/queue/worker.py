@@ -242,6 +242,8 @@ class BatchWorker(SimpleWorker):
             with self.death_penalty_class(JOB_SECONDS, JobTimeoutException, job_id=jobs[0].id):
                 report = self._run(batches)
             self._rest_until = time.monotonic() + report.rest_seconds
+            for along in report.along:
+                self._counts.add(BATCHES, (along.lane, "done"))
         except Unavailable as away:
             # Not the events' fault: the jobs go back to the head of their lane.
             log.warning("mongodb_away", error=str(away)[:300])
@@ -319,6 +321,10 @@ class BatchWorker(SimpleWorker):
                     self.increment_successful_job_count(pipe)
                     if job.id not in pending:
                         self._say_finished(job, pipe)
+            for batch in report.along:
+                job = self._lanes.add_along(batch, jobs[0], pipe)
+                self.increment_successful_job_count(pipe)
+                self._say_finished(job, pipe)
             with _untold("what follows"):
                 self._lanes.add_report(report, pipe)
             self.running = () if onward is None else tuple(job.id for job in onward.jobs)

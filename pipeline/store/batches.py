@@ -140,9 +140,12 @@ class Batches:
         run: RunRecord,
         following: Iterable[tuple[Batch, datetime | None]],
         *,
+        along: Iterable[Batch] = (),
         created_at: datetime,
     ) -> None:
         """Claim batches for this run, which marks them done, and add what follows from them.
+
+        Batches that were taken along are added as done by this run, whatever stood there.
 
         Of two transactions that claim one at once, the second gets a write conflict, is run
         again, and then finds it done. `following` is as in `add`, each with its due time; a
@@ -160,6 +163,7 @@ class Batches:
             "multi": True,
         }
         additions = [_addition(batch, created_at, due_at) for batch, due_at in following]
+        additions += [_done(batch, created_at, run) for batch in along]
         matched = update(self._batches, [claim, *additions], self._session)
         if matched - len(additions) < len(claimed):
             raise Outdated("a batch to be claimed is done already")
@@ -314,6 +318,13 @@ def _addition(batch: Batch, created_at: datetime, due_at: datetime | None) -> di
     pending = {"$mergeObjects": [_LAST_RUN, {"$literal": _pending(batch, created_at, due_at)}]}
     kept = {"$cond": [{"$ne": ["$done", False]}, pending, "$$ROOT"]}
     return {"q": {"_id": batch.id}, "u": [{"$replaceWith": kept}], "upsert": True}
+
+
+def _done(batch: Batch, created_at: datetime, run: RunRecord) -> dict[str, Any]:
+    """The statement that makes a batch one that this run has done."""
+    document = _pending(batch, created_at, None) | {"done": True, **run.stored()}
+    del document["events"]
+    return {"q": {"_id": document.pop("_id")}, "u": document, "upsert": True}
 
 
 def _renewal(batch: Batch, created_at: datetime, due_at: datetime) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -29,21 +29,28 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def app(
-    mongo: MongoClient[Document], application_of: Callable[..., Application]
+    mongo: MongoClient[Document], application_of: Callable[..., Application], take_along: int
 ) -> Iterator[Application]:
     """Give an application whose leases are short, on a MongoDB that soon gives up transactions."""
     sample_handlers.broken.clear()
     before = mongo.admin.command("getParameter", 1, **{LIFETIME: 1})[LIFETIME]
     mongo.admin.command("setParameter", 1, **{LIFETIME: 1})
-    yield application_of(sample_handlers, lease_seconds=2, rescue_after=1.0)
+    yield application_of(sample_handlers, lease_seconds=2, rescue_after=1.0, take_along=take_along)
     mongo.admin.command("setParameter", 1, **{LIFETIME: before})
+
+
+@pytest.fixture
+def take_along() -> int:
+    """Give how many events a fold has at most that takes its observers along."""
+    return 0
 
 
 def die_at(app: Application, step: Step, number: int) -> None:
     """Let a worker process work until it is killed at the step."""
+    where = environment_of(app, lease_seconds=2, take_along=app.settings.take_along)
     ended = subprocess.run(
         [sys.executable, "-m", "tests.faults.crashing_worker", step, str(number)],
-        env=environment_of(app, lease_seconds=2),
+        env=where,
         stdout=subprocess.DEVNULL,
         timeout=PATIENCE,
         check=False,
@@ -91,7 +98,26 @@ def test_a_worker_killed_at_a_step_changes_nothing(
     app: Application, step: Step, number: int
 ) -> None:
     """Half the story is done before, so that the killed run has late events to heal."""
-    events = story()
+    kill_halfway(app, story(), step, number)
+
+
+@pytest.mark.parametrize("take_along", [20], ids=["along"])
+@pytest.mark.parametrize("step", list(Step))
+def test_a_worker_killed_while_a_fold_takes_observers_along_changes_nothing(
+    app: Application, step: Step
+) -> None:
+    """Either both are done, or neither; in order, since no late event takes them along."""
+    events = sorted(story(), key=lambda event: event.order)
+    kill_halfway(app, events, step, FOLD)
+    rows = app.store.records.ledger.scan()
+    jobs = {(row.event, row.handler): row.job for row in rows}
+    runs = app.store.records.batches.every_run()
+    fold, along = (runs[jobs[events[0].key, name]] for name in ("tickets.apply", "owners.count"))
+    assert fold == along
+
+
+def kill_halfway(app: Application, events: Sequence[Event], step: Step, number: int) -> None:
+    """Kill a worker in the second half of what is submitted, and check what came of it."""
     app.dispatcher.submit(events[:6])
     recover(app)
     app.dispatcher.submit(events[6:])

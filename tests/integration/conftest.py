@@ -9,6 +9,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from redis import Redis
 
+from pipeline.settings import Settings
 from tests.integration import sample_handlers
 from tests.integration.command_line import CommandLine
 from tests.integration.harness import Harness
@@ -37,12 +38,18 @@ def command_line(
 
 
 @pytest.fixture
+def take_along() -> int:
+    """Give how many events a fold has at most that takes its observers along."""
+    return Settings(_env_file=None).take_along
+
+
+@pytest.fixture
 def harness(
-    mongo: MongoClient[dict[str, Any]], database: Database[dict[str, Any]]
+    mongo: MongoClient[dict[str, Any]], database: Database[dict[str, Any]], take_along: int
 ) -> Iterator[Harness]:
     """Give a pipeline with the sample handlers; none of them is told to fail."""
     broken.clear()
-    yield Harness(mongo, database.name)
+    yield Harness(mongo, database.name, take_along=take_along)
     broken.clear()
 
 

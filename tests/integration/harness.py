@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import pytest
 from pymongo import MongoClient
 from redis import Redis
 
@@ -30,6 +31,11 @@ from tests.integration.sample_handlers import ALL
 
 NOW: Final = datetime(2024, 6, 1, tzinfo=UTC)
 LONGEST_BACKOFF: Final = timedelta(hours=1)
+
+APART: Final = pytest.mark.parametrize("take_along", [0], ids=["apart"])
+"""Observers are run in a transaction of their own, however few the events are."""
+BOTH_WAYS: Final = pytest.mark.parametrize("take_along", [20, 0], ids=["along", "apart"])
+"""Folds of few events take their observers along, or never do."""
 
 
 class Harness:
@@ -68,6 +74,7 @@ class Harness:
             self.clock,
             self.settings,
             worker=worker,
+            along=self.settings.take_along,
         )
 
     def sweeper_of(

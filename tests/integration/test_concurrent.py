@@ -9,8 +9,10 @@ import pytest
 
 from pipeline.event import Event
 from tests.facts import Document, fact
-from tests.integration.harness import Harness
+from tests.integration.harness import BOTH_WAYS, Harness
 from tests.integration.sample_handlers import broken
+
+pytestmark = BOTH_WAYS
 
 WORKERS = 4
 

@@ -54,6 +54,8 @@ def tables_of(
     **options: Any,
 ) -> dict[str, dict[str, Document]]:
     """The domain's tables after these submissions, each followed by a drain."""
+    if draw is not None:
+        options = {"take_along": draw.choice([0, 2, 20])} | options
     harness = Harness(client, name, **options)
     try:
         for part in arrivals:

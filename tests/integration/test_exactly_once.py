@@ -10,7 +10,9 @@ from pipeline.errors import UnknownHandler
 from pipeline.event import Event
 from pipeline.store import Batch
 from tests.facts import fact
-from tests.integration.harness import Harness
+from tests.integration.harness import BOTH_WAYS, Harness
+
+pytestmark = BOTH_WAYS
 
 STORY = (
     fact("e1", 1, status="open", owner="ann", points=3),

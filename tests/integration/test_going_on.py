@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report
+from pipeline.queue.jobs import batch_of
 from pipeline.reporting import report
 from pipeline.store import Batch
 from tests.facts import Document, fact
@@ -81,6 +82,31 @@ def test_observers_of_what_was_folded_are_run_next_and_wait_in_no_lane(
         "rq:queue:actions",
         "rq:queue:observers",
     }
+
+
+def test_observers_that_were_taken_along_are_shown_as_a_job_that_has_finished(
+    redis_server: Redis,
+) -> None:
+    """By the worker of the fold, in the time of the fold, and for as long as any other."""
+    lanes = JobQueue(redis_server)
+    lanes.enqueue([FOLD])
+    worker = Worker(redis_server, {FOLD.id: Report(along=[OBSERVERS])})
+    worker.burst()
+    assert worker.ran == [FOLD.id]
+    fold, along = fetch(redis_server, FOLD.id), fetch(redis_server, OBSERVERS.id)
+    assert fold is not None
+    assert along is not None
+    assert batch_of(along) == OBSERVERS
+    assert along.get_status() == JobStatus.FINISHED
+    assert (along.started_at, along.ended_at) == (fold.started_at, fold.ended_at)
+    assert along.worker_name == fold.worker_name == "w"
+    assert redis_server.ttl(along.key) == redis_server.ttl(fold.key) > 0
+    finished = FinishedJobRegistry("observers", redis_server, serializer=JSONSerializer)
+    assert finished.get_job_ids() == [OBSERVERS.id]
+    assert StartedJobRegistry("observers", redis_server).count == 0
+    assert b"rq:queue:observers" in redis_server.smembers("rq:queues")
+    assert redis_server.hget(worker.key, "successful_job_count") == b"2"
+    assert set(lanes.lengths().values()) == {0}
 
 
 def test_a_live_worker_says_that_it_runs_what_it_goes_on_with(redis_server: Redis) -> None:

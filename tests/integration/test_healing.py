@@ -9,7 +9,7 @@ from pymongo.database import Database
 
 from pipeline import Change, Event, Update, folding, inc, maximum, observer
 from tests.facts import Document, fact
-from tests.integration.harness import Harness
+from tests.integration.harness import BOTH_WAYS, Harness
 from tests.integration.sample_handlers import Ticket, apply_ticket, broken
 
 HUGE: Final = 2**62
@@ -43,9 +43,14 @@ def tally(_change: Change[Ticket], _event: Event) -> Update:
 
 
 @pytest.fixture
-def stock(mongo: MongoClient[Document], database: Database[Document]) -> Harness:
+def stock(mongo: MongoClient[Document], database: Database[Document], take_along: int) -> Harness:
     """Give a pipeline whose sums can be too large."""
-    return Harness(mongo, database.name, handlers=(apply_ticket, count_stock, log_stock, tally))
+    return Harness(
+        mongo,
+        database.name,
+        handlers=(apply_ticket, count_stock, log_stock, tally),
+        take_along=take_along,
+    )
 
 
 def full(stock: Harness) -> tuple[Event, Event, Event]:
@@ -57,6 +62,7 @@ def full(stock: Harness) -> tuple[Event, Event, Event]:
     return fact("e2", 2, status="open"), later, small
 
 
+@BOTH_WAYS
 def test_a_correction_that_mongodb_refuses_fails_its_observer_and_not_the_late_event(
     stock: Harness,
 ) -> None:
@@ -80,6 +86,7 @@ def test_a_correction_that_mongodb_refuses_fails_its_observer_and_not_the_late_e
     assert stock.document("tickets", "acme:T1")["status"] == "open"
 
 
+@BOTH_WAYS
 def test_a_correction_that_was_refused_is_tried_again_until_it_is_a_dead_letter(
     stock: Harness,
 ) -> None:
@@ -97,6 +104,7 @@ def test_a_correction_that_was_refused_is_tried_again_until_it_is_a_dead_letter(
     assert stock.store.records.batches.idle()
 
 
+@BOTH_WAYS
 def test_below_an_observer_that_lost_its_effect_in_a_heal_nothing_has_one(
     harness: Harness,
 ) -> None:
@@ -110,6 +118,7 @@ def test_below_an_observer_that_lost_its_effect_in_a_heal_nothing_has_one(
     assert "acme:done" not in harness.domain()["status_totals"]
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("way", ["retry", "heal"])
 def test_what_is_below_comes_back_with_it(harness: Harness, way: str) -> None:
     """By its own retry, or by another late event."""
@@ -127,6 +136,7 @@ def test_what_is_below_comes_back_with_it(harness: Harness, way: str) -> None:
     assert harness.store.records.batches.idle()
 
 
+@BOTH_WAYS
 def test_a_batch_that_waited_while_its_observer_lost_its_effect_has_none_either(
     harness: Harness,
 ) -> None:
@@ -155,6 +165,7 @@ def test_a_batch_that_waited_while_its_observer_lost_its_effect_has_none_either(
     assert harness.document("status_totals", "acme:done")["entered"] == 1
 
 
+@BOTH_WAYS
 def test_a_batch_that_changes_too_many_rows_of_many_documents_is_cut(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +179,7 @@ def test_a_batch_that_changes_too_many_rows_of_many_documents_is_cut(
     assert [harness.document("tickets", f"acme:{t}")["points"] for t in names] == [15] * 4
 
 
+@BOTH_WAYS
 def test_a_late_event_that_changes_too_much_is_a_dead_letter_that_says_so(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +195,7 @@ def test_a_late_event_that_changes_too_much_is_a_dead_letter_that_says_so(
     assert harness.document("tickets", "acme:T1")["points"] == 40
 
 
+@BOTH_WAYS
 def test_an_extreme_goes_back_where_the_same_event_says_less(harness: Harness) -> None:
     """The highest was 15, and nobody has said as much since."""
     harness.process(fact("e1", 1, owner="ann", points=5), fact("e3", 3, add=10))
@@ -198,11 +211,14 @@ def sum_closed(change: Change[Ticket], event: Event) -> Update | None:
     return inc(points=change.after.points) if event.payload.get("closes") else None
 
 
+@BOTH_WAYS
 def test_a_sum_whose_correction_is_no_one_amount_keeps_what_others_added(
-    mongo: MongoClient[Document], database: Database[Document]
+    mongo: MongoClient[Document], database: Database[Document], take_along: int
 ) -> None:
     """From a huge number below zero to one above: the old one goes, the new one comes later."""
-    harness = Harness(mongo, database.name, handlers=(apply_ticket, sum_closed))
+    harness = Harness(
+        mongo, database.name, handlers=(apply_ticket, sum_closed), take_along=take_along
+    )
     huge = 6 * 10**18
     other = fact("o", 1, entity_id="T2", points=5, closes=True)
     closing = fact("e3", 3, closes=True)

@@ -47,6 +47,7 @@ class Holding(Letters):
             self.settings,
             worker="worker-1",
             grace=lambda handler, tenant: self.watch.policy_for(handler, tenant).grace_ms,
+            along=self.settings.take_along,
         )
 
     def let_wait(self, milliseconds: int, scope: Scope) -> None:

@@ -19,10 +19,12 @@ from pipeline.locks import Keeper, Lease, LockPolicy, Locks
 from pipeline.policies import PolicyWatch
 from pipeline.store.policies import LockPolicies, Scope
 from tests.facts import Document, fact
-from tests.integration.harness import NOW, Harness
+from tests.integration.harness import APART, NOW, Harness
 from tests.integration.sample_handlers import broken
 
 T1, T2 = "tickets:acme:T1", "tickets:acme:T2"
+WITH_OBSERVERS = 3
+"""Effects of the fold on one event, with those of the two observers that it takes along."""
 
 
 class Leasing(Harness):
@@ -48,6 +50,7 @@ class Leasing(Harness):
             worker=name,
             locking=Locking(self.locks, keeper, watch, name),
             hooks=Hooks(passing),
+            along=self.settings.take_along,
         )
 
     def held_by_another(self, *keys: str) -> Lease:
@@ -57,11 +60,14 @@ class Leasing(Harness):
 
 @pytest.fixture
 def leasing(
-    mongo: MongoClient[Document], database: Database[Document], redis_server: Redis
+    mongo: MongoClient[Document],
+    database: Database[Document],
+    redis_server: Redis,
+    take_along: int,
 ) -> Iterator[Leasing]:
     """Give a pipeline whose executors take leases."""
     broken.clear()
-    leasing = Leasing(mongo, database.name, redis_server)
+    leasing = Leasing(mongo, database.name, redis_server, take_along=take_along)
     with leasing.stack:
         yield leasing
 
@@ -72,7 +78,7 @@ def test_only_the_events_of_a_busy_id_wait(leasing: Leasing) -> None:
     leasing.submit(one, two)
     lease = leasing.held_by_another(T1)
     outcome = leasing.run(leasing.waiting.popleft())
-    assert outcome.done == 1
+    assert outcome.done == WITH_OBSERVERS
     assert [batch.events for batch in outcome.following if batch.lane == "actions"] == [(one.key,)]
     assert leasing.document("tickets", "acme:T2")["points"] == 2
     assert leasing.states(one) == {}
@@ -92,7 +98,7 @@ def test_a_batch_whose_ids_are_all_busy_goes_to_the_end_of_its_lane(leasing: Lea
     assert (outcome.following, outcome.done) == ([batch], 0)
     assert leasing.everything() == before
     leasing.locks.release(lease)
-    assert leasing.run(batch).done == 1
+    assert leasing.run(batch).done == WITH_OBSERVERS
 
 
 def test_a_run_holds_its_ids_until_its_commit_and_no_longer(
@@ -146,7 +152,7 @@ def test_a_worker_that_slept_beyond_its_lease_does_not_overwrite_newer_state(
         if step is Step.BEGUN and not slept:
             # What a lease's end does while its owner is stopped.
             redis_server.delete(f"pipeline:lock:{T1}")
-            assert leasing.run(other).done == 1
+            assert leasing.run(other).done == WITH_OBSERVERS
             slept.append(leasing.document("tickets", "acme:T1")["_sync"]["fence"])
 
     outcome = leasing.run(mine, executor=leasing.worker("sleeper", sleep_once))
@@ -196,7 +202,7 @@ def test_switched_off_no_lease_is_taken(leasing: Leasing) -> None:
     executor = leasing.worker("w")
     leasing.held_by_another(T1)
     leasing.submit(fact("e1", add=1))
-    assert leasing.run(leasing.waiting.popleft(), executor=executor).done == 1
+    assert leasing.run(leasing.waiting.popleft(), executor=executor).done == WITH_OBSERVERS
     assert "fence" not in leasing.document("tickets", "acme:T1")["_sync"]
 
 
@@ -218,9 +224,10 @@ def test_without_redis_runs_go_on_without_leases(leasing: Leasing) -> None:
     leasing.locks = Locks(Redis(port=1, socket_connect_timeout=0.2), SystemClock())
     executor = leasing.worker("w")
     leasing.submit(fact("e1", add=1))
-    assert leasing.run(leasing.waiting.popleft(), executor=executor).done == 1
+    assert leasing.run(leasing.waiting.popleft(), executor=executor).done == WITH_OBSERVERS
 
 
+@APART
 def test_observers_take_no_leases(leasing: Leasing, redis_server: Redis) -> None:
     """What they add up has no order, and a total would be held all the time."""
     leasing.submit(fact("e1"))

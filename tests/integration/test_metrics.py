@@ -141,9 +141,26 @@ def test_a_run_costs_one_command_in_a_round_trip_that_is_made_anyway(
     work(app)
     stats = redis_server.info("commandstats")
     runs = sum(n for (name, *_), n in scraped(app).items() if name == "pipe_run_events_count")
-    assert runs == 3
+    assert runs == 3  # the fold on more events than take observers along, those, what is below
     assert stats["cmdstat_eval"]["calls"] == runs
     assert stats["cmdstat_hincrby"]["calls"] < 20 * runs
+
+
+def test_observers_that_are_taken_along_are_counted_as_a_run_of_their_own(
+    application_of: Applications,
+) -> None:
+    """With their events, and a batch of their lane; the time is the fold's."""
+    app = application_of(sample_handlers)
+    app.dispatcher.submit([fact("e1", add=1), fact("e2", entity_id="T2", add=1)])
+    work(app)
+    told = scraped(app)
+    along = "owners.count+tenants.count"
+    assert told["pipe_run_events_count", along] == 1
+    assert told["pipe_run_events_sum", along] == 2
+    assert ("pipe_run_duration_seconds_count", along) not in told
+    assert told["pipe_run_duration_seconds_count", "tickets.apply"] == 1
+    assert told["pipe_batches_total", "observers", "done"] == 2  # what is below them, too
+    assert told["pipe_events_total", "owners.count", "done"] == 2
 
 
 def test_processes_count_together_and_commands_that_end_leave_their_counts(

@@ -25,6 +25,7 @@ def patient(harness: Harness) -> Executor:
         harness.settings,
         worker="worker-1",
         grace=lambda _handler, _tenant: GRACE_MS,
+        along=harness.settings.take_along,
     )
 
 

@@ -153,7 +153,12 @@ def test_any_arrival_of_any_story_ends_as_the_sequential_run(
     arrivals += [told(event, n) for n, event in enumerate(dice.sample(events, len(events) // 4))]
     dice.shuffle(arrivals)
     broken.update(draw.draw(st.sets(failing, max_size=4)))
-    harness = Harness(mongo, database.name, batch_size=dice.choice([1, 2, 500]))
+    harness = Harness(
+        mongo,
+        database.name,
+        batch_size=dice.choice([1, 2, 500]),
+        take_along=dice.choice([0, 2, 20]),
+    )
     try:
         settled(harness, arrivals, dice)
         check(harness, arrivals)

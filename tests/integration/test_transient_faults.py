@@ -15,7 +15,7 @@ from pymongo.errors import (
 from pipeline.store import Outdated, Records, Store
 from pipeline.store.events import Events
 from tests.facts import fact
-from tests.integration.harness import Harness
+from tests.integration.harness import APART, Harness
 
 
 def conflict() -> PyMongoError:
@@ -52,6 +52,7 @@ def test_a_transaction_is_tried_again_and_no_attempt_is_counted(
     assert harness.document("tickets", "acme:T1")["points"] == 1
 
 
+@APART
 def test_reading_before_the_transaction_is_tried_again_too(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_reading_before_the_transaction_is_tried_again_too(
     assert (outcome.done, outcome.failures) == (1, [])
 
 
+@APART
 @pytest.mark.parametrize(
     "look_again", [Outdated("somebody was first"), DuplicateKeyError("taken", 11000)], ids=repr
 )

@@ -10,6 +10,7 @@ from pipeline.event import Event
 from pipeline.executor import Executor
 from pipeline.executor.steps import Hooks, Step
 from tests.facts import Document, fact
+from tests.integration.harness import APART, BOTH_WAYS
 from tests.integration.sample_handlers import broken
 from tests.integration.undoing import Person, check
 
@@ -23,10 +24,12 @@ BEFORE_WRITING = (Step.TAKEN, Step.LOADED, Step.BEGUN, Step.PLANNED, Step.COMMIT
 
 
 @pytest.fixture
-def person(mongo: MongoClient[Document], database: Database[Document]) -> Iterator[Person]:
+def person(
+    mongo: MongoClient[Document], database: Database[Document], take_along: int
+) -> Iterator[Person]:
     """Give a pipeline with somebody who undoes events; no handler is told to fail."""
     broken.clear()
-    yield Person(mongo, database.name)
+    yield Person(mongo, database.name, take_along=take_along)
     broken.clear()
 
 
@@ -49,9 +52,11 @@ def interrupted(person: Person, at: Step, event: Event, *, redo: bool = False) -
         person.settings,
         worker="worker-2",
         hooks=Hooks(passing),
+        along=person.settings.take_along,
     )
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("at", BEFORE_WRITING)
 @pytest.mark.parametrize("undone", STORY, ids=lambda event: event.event_id)
 def test_an_undo_in_the_middle_of_any_run_is_an_undo(
@@ -73,6 +78,7 @@ def test_an_undo_in_the_middle_of_any_run_is_an_undo(
     assert person.store.records.batches.idle()
 
 
+@APART
 @pytest.mark.parametrize("at", BEFORE_WRITING)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_an_undo_while_followers_run_is_an_undo(person: Person, at: Step, depth: int) -> None:
