@@ -15,7 +15,7 @@ from pipeline.executor import Outcome, Step
 from pipeline.executor.steps import Hooks
 from pipeline.store import Batch, Records, Store
 from pipeline.store.tables import MongoTable
-from tests.facts import fact
+from tests.facts import Document, fact
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
 
@@ -73,17 +73,22 @@ def test_the_observers_have_a_batch_of_their_own_which_their_rows_name(harness: 
     assert harness.store.records.batches.pending([along.id]) == {}
 
 
+def filled(harness: Harness) -> dict[str, dict[str, Document]]:
+    """Every collection that holds something."""
+    return {name: documents for name, documents in harness.everything().items() if documents}
+
+
 def test_all_that_is_written_is_the_same_as_of_observers_that_follow(harness: Harness) -> None:
     """Every field of every collection, with a clock that stands still."""
     harness.process(*STORY)
     harness.process(fact("e4", 4, owner="cid"), fact("e5", 5, entity_id="T3", status="open"))
-    together = harness.everything()
+    together = filled(harness)
     client, name = harness.store.database.client, harness.store.database.name
     apart = Harness(client, f"{name}_apart", take_along=0)
     try:
         apart.process(*STORY)
         apart.process(fact("e4", 4, owner="cid"), fact("e5", 5, entity_id="T3", status="open"))
-        assert apart.everything() == together
+        assert filled(apart) == together
     finally:
         client.drop_database(f"{name}_apart")
 
