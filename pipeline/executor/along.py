@@ -32,7 +32,7 @@ def take_along(course: Course, planned: Planned) -> Planned:
         return planned
     (plan,) = planned.plans.values()
     in_order = all(result.disorder is None for result in plan.results.values())
-    if not (plan.results and in_order and plan.changes.keys() >= plan.results.keys()):
+    if not (plan.results and in_order):
         return planned
     records = {event: course.seen.records[event] for event in plan.results}
     plans = {

@@ -5,19 +5,24 @@ Whatever is out of the ordinary ends it: then they are run after the fold, as if
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pymongo.errors import OperationFailure
 
+from pipeline.declarations import Lane
 from pipeline.event import Event
 from pipeline.executor import Outcome, Step
 from pipeline.executor.steps import Hooks
 from pipeline.store import Batch, Records, Store
 from pipeline.store.tables import MongoTable
 from tests.facts import Document, fact
+from tests.integration import sample_handlers
 from tests.integration.harness import Harness
 from tests.integration.sample_handlers import broken
+from workers import worker
+from workers.bootstrap import Application
 
 FOLD, OWNERS, TENANTS, STATUSES = "tickets.apply", "owners.count", "tenants.count", "statuses.count"
 SIBLINGS = f"{OWNERS}+{TENANTS}"
@@ -172,6 +177,65 @@ def test_what_mongodb_refuses_of_the_fold_is_split_off_as_ever(
     harness.drain()
     assert harness.states(STORY[1]) == {FOLD: "retrying"}
     assert harness.states(STORY[0])[OWNERS] == harness.states(STORY[2])[OWNERS] == "done"
+
+
+def test_what_mongodb_refuses_of_a_fold_alone_is_tried_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was taken along, so another try would end alike."""
+    tries: list[str] = []
+
+    def refusing(_self: MongoTable, _documents: Any, *_rest: Any) -> Any:
+        tries.append("refused")
+        raise OperationFailure("too large", 17419)
+
+    many = [fact(f"m{n}", n) for n in range(harness.settings.take_along + 1)]
+    harness.submit(*many)
+    monkeypatch.setattr(MongoTable, "replace", refusing)
+    outcome = harness.run(harness.waiting.popleft())
+    assert tries == ["refused"]
+    assert names(outcome.following) == [FOLD, FOLD]
+
+
+def test_of_batches_run_one_by_one_each_takes_its_own_along(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two were run together; MongoDB refused one of them, so each is run again alone."""
+    replace_ = MongoTable.replace
+
+    def refusing(self: MongoTable, documents: Any, *rest: Any) -> Any:
+        if "acme:T2" in str(documents):
+            raise OperationFailure("too large", 17419)
+        return replace_(self, documents, *rest)
+
+    monkeypatch.setattr(MongoTable, "replace", refusing)
+    for event in STORY:
+        harness.submit(event)
+    outcome = harness.executor.run(list(harness.waiting))
+    assert [batch.events for batch in outcome.along] == [(STORY[0].key,), (STORY[2].key,)]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "along"),
+    [(list(Lane), [SIBLINGS]), ([Lane.ACTIONS], [])],
+    ids=["of all lanes", "of actions"],
+)
+def test_a_worker_that_takes_no_observers_takes_none_along(
+    application_of: Callable[..., Application],
+    monkeypatch: pytest.MonkeyPatch,
+    lanes: Sequence[Lane],
+    along: Sequence[str],
+) -> None:
+    """Whoever gives observers workers of their own wants them to be run there."""
+    app = application_of(sample_handlers)
+    app.dispatcher.submit(STORY)
+    (batch,) = app.store.records.batches.due(app.clock.now() + timedelta(hours=1), 10)
+    outcomes: list[Outcome] = []
+    monkeypatch.setattr(
+        worker, "_work", lambda _app, _name, _lanes, by: outcomes.append(by.run([batch]))
+    )
+    worker.run(app, "w", lanes)
+    assert names(outcomes[0].along) == along
 
 
 def test_a_conflict_leaves_the_observers_to_follow(
