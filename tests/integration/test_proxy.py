@@ -120,6 +120,22 @@ def test_cut_reaches_a_connection_that_was_made_just_before(proxy: Proxy) -> Non
     assert proxy.connections == 0
 
 
+def test_cut_while_clients_connect_leaves_no_connection_behind(proxy: Proxy) -> None:
+    """Also of those whose task had not begun: it would never close its socket."""
+
+    def connect() -> None:
+        for _ in range(300):
+            socket.create_connection(("127.0.0.1", proxy.port)).close()
+
+    threads = [threading.Thread(target=connect, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        proxy.cut()
+    proxy.cut()
+    assert proxy.connections == 0
+
+
 def test_a_write_that_is_cut_off_is_told_to_the_client(
     mongo: pymongo.MongoClient[Document], database: Database[Document], mongo_url: str
 ) -> None:

@@ -100,7 +100,7 @@ class Proxy:
 
     async def _cut(self) -> None:
         # The loop looks at its sockets before it runs what it is told, so who has connected is
-        # accepted by now. A task that has not begun yet could not clean up after itself.
+        # accepted by now.
         await asyncio.sleep(0)
         await self._close(self._lines)
 
@@ -125,10 +125,14 @@ class Proxy:
             await self._close(self._holed)
 
     async def _close(self, clients: Iterable[socket.socket]) -> None:
-        tasks = [self._lines[client] for client in clients]
-        for task in tasks:
+        lines = {client: self._lines[client] for client in clients}
+        for task in lines.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*lines.values(), return_exceptions=True)
+        # A task that is cancelled before it has begun does not clean up after itself.
+        for client in self._lines.keys() & lines.keys():
+            _close(client, reset=True)
+            del self._lines[client]
 
     def _accept(self) -> None:
         while self._listener is not None:
