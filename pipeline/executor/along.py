@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.declarations import Observer
+from pipeline.declarations import Fold, Handler, Observer
 from pipeline.executor.course import Along, Course, Planned
 from pipeline.executor.deriving import plan_observer
-from pipeline.registry import SIBLINGS
+from pipeline.registry import SIBLINGS, Registry
 from pipeline.store import Batch
 
 
@@ -20,6 +20,23 @@ def siblings(observers: Sequence[Observer], events: Sequence[str]) -> Batch:
     """The batch of sibling observers on these events."""
     names = SIBLINGS.join(observer.name for observer in observers)
     return Batch.of(names, events, observers[0].lane)
+
+
+def companions(
+    registry: Registry, handlers: Sequence[Handler], batches: Sequence[Batch], most: int
+) -> Sequence[Observer]:
+    """The observers that a run takes along: of a fold on few events that nothing has befallen.
+
+    Args:
+        registry: who observes whom.
+        handlers: what is run.
+        batches: on what.
+        most: events that are few.
+    """
+    if not isinstance(handlers[0], Fold) or any(one.attempt or one.deaths for one in batches):
+        return ()
+    few = sum(len(batch.events) for batch in batches) <= most
+    return registry.observers_of(handlers[0]) if few else ()
 
 
 def take_along(course: Course, planned: Planned) -> Planned:

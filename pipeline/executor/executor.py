@@ -20,7 +20,7 @@ from pipeline.clock import Clock
 from pipeline.declarations import Commutative, Effect, Fold, Handler, Observer
 from pipeline.errors import Unavailable, UnknownHandler
 from pipeline.event import Event
-from pipeline.executor.along import siblings, take_along
+from pipeline.executor.along import companions, siblings, take_along
 from pipeline.executor.arriving import Graces, Holds, no_grace
 from pipeline.executor.course import Course, Planned
 from pipeline.executor.deriving import Transitions, plan_action, plan_observer
@@ -29,13 +29,14 @@ from pipeline.executor.failing import failure
 from pipeline.executor.isolating import isolate
 from pipeline.executor.locking import LeaseLost, Locking
 from pipeline.executor.outcome import Outcome
-from pipeline.executor.plan import MILLISECONDS, Plan, Run
+from pipeline.executor.plan import Plan, Run
 from pipeline.executor.recent import Recent, Seen
 from pipeline.executor.refolding import plan_fold
 from pipeline.executor.releasing import hold_back, release
 from pipeline.executor.settled import Looked, look
 from pipeline.executor.settling import settle
 from pipeline.executor.steps import Hooks, Step
+from pipeline.executor.telling import tell
 from pipeline.executor.turns import Turns
 from pipeline.registry import Registry
 from pipeline.settings import Settings
@@ -117,7 +118,7 @@ class Executor:
             if len(batches) > 1:
                 return Outcome.sum([self.run([batch]) for batch in batches])
             outcome = self._isolate(handlers, batches[0], refusal)
-        self._log(batches, outcome, self._clock.monotonic() - started)
+        tell(self._worker, batches, outcome, self._clock.monotonic() - started)
         return outcome
 
     def _outcome(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Outcome:
@@ -134,7 +135,7 @@ class Executor:
             started_at=self._clock.now(),
             seen=self._store.read(lambda records: self._recent.read(records, batches)),
             doubtful=any(batch.attempt for batch in batches),
-            companions=self._companions(handlers, batches),
+            companions=companions(self._registry, handlers, batches, self._along),
         )
         if all(isinstance(handler, Observer) for handler in handlers):
             # If what observers read changes before we commit, the change has written their
@@ -145,15 +146,6 @@ class Executor:
             )
         self._pass(Step.LOADED)
         return course
-
-    def _companions(
-        self, handlers: Sequence[Handler], batches: Sequence[Batch]
-    ) -> Sequence[Observer]:
-        """The observers that a fold takes along, if it is small and nothing has befallen it."""
-        if not isinstance(handlers[0], Fold) or any(one.attempt or one.deaths for one in batches):
-            return ()
-        few = sum(len(batch.events) for batch in batches) <= self._along
-        return self._registry.observers_of(handlers[0]) if few else ()
 
     def _watched(self, handlers: Sequence[Handler], batches: Sequence[Batch]) -> Sequence[Handler]:
         """The handlers; where a worker died of the batch, each tells what it is about to see."""
@@ -394,30 +386,3 @@ class Executor:
             records = self._store.read(lambda records: records.events.load(batch.events))
             self._locking.turns.cut(handlers[0], batch, outcome.following, records)
         return outcome
-
-    def _log(self, batches: Sequence[Batch], outcome: Outcome, seconds: float) -> None:
-        log.info(
-            "batch_done" if outcome.claimed else "batch_was_done",
-            handler=batches[0].handler,
-            job=batches[0].id,
-            worker=self._worker,
-            batches=len(batches),
-            events=sum(len(batch.events) for batch in batches),
-            done=outcome.done,
-            repeated=outcome.repeated,
-            failed=len(outcome.failures),
-            late=outcome.late,
-            held=len(outcome.held),
-            following=len(outcome.following),
-            ms=round(seconds * MILLISECONDS, 1),
-        )
-        for failed in outcome.failures:
-            row = failed.row
-            log.warning(
-                "event_failed",
-                handler=row.handler,
-                event_key=row.event,
-                state=row.state,
-                attempt=row.attempt,
-                error=(row.error or {}).get("message", "")[:500],
-            )
