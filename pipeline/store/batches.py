@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple, Self
@@ -321,8 +321,9 @@ def _addition(batch: Batch, created_at: datetime, due_at: datetime | None) -> di
 
 
 def _done(batch: Batch, created_at: datetime, run: RunRecord) -> dict[str, Any]:
-    """The statement that makes a batch one that this run has done."""
-    document = _pending(batch, created_at, None) | {"done": True, **run.stored()}
+    """The statement that makes a batch one that this run has done, which held no ids for it."""
+    unheld = replace(run, locked_at=None, fence=None).stored()
+    document = _pending(batch, created_at, None) | {"done": True, **unheld}
     del document["events"]
     return {"q": {"_id": document.pop("_id")}, "u": document, "upsert": True}
 

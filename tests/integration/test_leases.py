@@ -137,6 +137,17 @@ def test_the_record_of_a_run_spans_its_hold_from_the_lease_to_the_last_write(
     assert (run.locked_at, run.written_at) == (moments[Step.LOADED], moments[Step.RECORDED])
 
 
+def test_observers_that_were_taken_along_held_no_ids(leasing: Leasing) -> None:
+    """As if they had followed: only folds take leases."""
+    leasing.submit(fact("e1"))
+    batch = leasing.waiting.popleft()
+    (along,) = leasing.run(batch).along
+    runs = leasing.store.records.batches.runs([batch.id, along.id])
+    assert runs[batch.id].fence is not None
+    assert (runs[along.id].fence, runs[along.id].locked_at) == (None, None)
+    assert runs[along.id].written_at == runs[batch.id].written_at
+
+
 def test_a_worker_that_slept_beyond_its_lease_does_not_overwrite_newer_state(
     leasing: Leasing, redis_server: Redis
 ) -> None:
