@@ -33,6 +33,19 @@ STORY = (
 )
 
 
+@pytest.fixture
+def ticket_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MongoDB refuse the document of the story's second event."""
+    original = MongoTable.replace
+
+    def refusing(self: MongoTable, documents: Any, *rest: Any) -> Any:
+        if "acme:T2" in str(documents):
+            raise OperationFailure("too large", 17419)
+        return original(self, documents, *rest)
+
+    monkeypatch.setattr(MongoTable, "replace", refusing)
+
+
 def run_first(harness: Harness, *events: Event) -> Outcome:
     """Submit the events and run the fold on them."""
     harness.submit(*events)
@@ -161,18 +174,9 @@ def test_what_mongodb_refuses_of_observers_is_no_fault_of_the_fold(
     assert harness.row(STORY[0], OWNERS).attempt == 1
 
 
-def test_what_mongodb_refuses_of_the_fold_is_split_off_as_ever(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("ticket_refused")
+def test_what_mongodb_refuses_of_the_fold_is_split_off_as_ever(harness: Harness) -> None:
     """Also where observers were to be taken along at first."""
-    replace_ = MongoTable.replace
-
-    def refusing(self: MongoTable, documents: Any, *rest: Any) -> Any:
-        if "acme:T2" in str(documents):
-            raise OperationFailure("too large", 17419)
-        return replace_(self, documents, *rest)
-
-    monkeypatch.setattr(MongoTable, "replace", refusing)
     harness.submit(*STORY)
     harness.drain()
     assert harness.states(STORY[1]) == {FOLD: "retrying"}
@@ -197,18 +201,9 @@ def test_what_mongodb_refuses_of_a_fold_alone_is_tried_once(
     assert names(outcome.following) == [FOLD, FOLD]
 
 
-def test_of_batches_run_one_by_one_each_takes_its_own_along(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("ticket_refused")
+def test_of_batches_run_one_by_one_each_takes_its_own_along(harness: Harness) -> None:
     """Two were run together; MongoDB refused one of them, so each is run again alone."""
-    replace_ = MongoTable.replace
-
-    def refusing(self: MongoTable, documents: Any, *rest: Any) -> Any:
-        if "acme:T2" in str(documents):
-            raise OperationFailure("too large", 17419)
-        return replace_(self, documents, *rest)
-
-    monkeypatch.setattr(MongoTable, "replace", refusing)
     for event in STORY:
         harness.submit(event)
     outcome = harness.executor.run(list(harness.waiting))
