@@ -146,10 +146,11 @@ class _Growing:
 
     def _reach(self, until: float, supervisor: Supervisor) -> None:
         """Wait until so many events have been through all their handlers, or nothing is left."""
-        while self._done() < until and not self._app.store.records.batches.idle():
+        while (done := self._done()) < until and not self._app.store.records.batches.idle():
             supervisor.tend()
-            self._told("working off", int(self._done()))
+            self._told("working off", int(done))
             time.sleep(POLL_SECONDS)
+        self._told("working off", int(done))
 
     def _done(self) -> float:
         """Events that were worked off, by the rows of the ledger; those half done count so."""
