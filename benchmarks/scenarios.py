@@ -47,6 +47,8 @@ Variants = Callable[[int], list[tuple[Labels, Spec]]]
 
 NEVER: Final = 0.001
 """The share of events that never succeed, where handlers fail."""
+SPAN: Final = 250_000
+"""Events within which those of one entity come: a month, where five million are twenty."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,14 @@ def _once(events: int) -> list[tuple[Labels, Spec]]:
     return [({}, Spec(workload=_bulk(events)))]
 
 
+def _growths(events: int) -> list[tuple[Labels, Spec]]:
+    """With an entity's events anywhere, the worst that can happen to a cache, and near together."""
+    kinds: list[Labels] = [{}, {"span": min(SPAN, events)}]
+    return [
+        (kind, Spec(workload=_bulk(events, source=SYNTHETIC, tenants=20, **kind))) for kind in kinds
+    ]
+
+
 def _replays(events: int) -> list[tuple[Labels, Spec]]:
     """Flights, and hotel bookings where they are at hand."""
     bookings = shared("hotel_bookings")
@@ -161,7 +171,7 @@ SCENARIOS: Final = (
     Scenario(
         "growth",
         "Does an event cost as much when 5 million are stored, and when a million wait?",
-        lambda events: [({}, Spec(workload=_bulk(events, source=SYNTHETIC, tenants=20)))],
+        _growths,
         events=5_000_000,
         criteria=FLAT,
         measure=growing,

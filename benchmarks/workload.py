@@ -46,6 +46,8 @@ class Workload(BaseModel):
         tenants: of synthetic events.
         skew: how uneven the tenants are: the n-th has a share of 1/n to this power.
         hot_share: share of synthetic events that go to one entity.
+        span: within about so many events come those of one entity, as an appointment's do within
+            weeks and not years; 0 draws each event's entity from all there will ever be.
         payload_bytes: about the size of a synthetic event's payload.
         late: share of events that come late, by up to 3,000 positions.
         duplicates: share of events that are sent a second time.
@@ -59,6 +61,7 @@ class Workload(BaseModel):
     tenants: int = Field(default=4, ge=1)
     skew: float = Field(default=0.0, ge=0)
     hot_share: float = Field(default=0.0, ge=0, le=1)
+    span: int = Field(default=0, ge=0)
     payload_bytes: int = Field(default=200, ge=0)
     late: float = Field(default=0.0, ge=0, le=1)
     duplicates: float = Field(default=0.0, ge=0, le=1)
@@ -127,10 +130,12 @@ def _synthetic(workload: Workload) -> Iterator[Event]:
     draw = random.Random(f"{workload.seed} {workload.events}")
     shares = list(accumulate((n + 1) ** -workload.skew for n in range(workload.tenants)))
     entities = max(1, workload.events // EVENTS_AN_ENTITY)
+    active = min(entities, max(1, (workload.span or workload.events) // EVENTS_AN_ENTITY))
     seen: dict[str, int] = {}
     for number in range(workload.events):
         hot = draw.random() < workload.hot_share
-        entity = HOT if hot else f"a{draw.randrange(entities)}"
+        oldest = (entities - active) * number // workload.events
+        entity = HOT if hot else f"a{oldest + draw.randrange(active)}"
         # An entity stays with its tenant; the hot one is the first tenant's.
         place = 0.0 if hot else random.Random(f"{workload.seed} {entity}").random()
         tenant = bisect(shares, place * shares[-1])

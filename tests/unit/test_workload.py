@@ -52,6 +52,16 @@ def test_the_hot_entity_has_its_share() -> None:
     assert HOT not in Counter(event.entity_id for event in in_order(synthetic()))
 
 
+def test_an_entitys_events_come_within_the_span() -> None:
+    """About, and all entities get theirs; a span of all is the same as none."""
+    places: dict[str, list[int]] = {}
+    for number, event in enumerate(in_order(synthetic(span=300))):
+        places.setdefault(event.entity_id, []).append(number)
+    assert max(own[-1] - own[0] for own in places.values()) in range(200, 340)
+    assert len(places) > 900  # of a thousand; some are drawn by nobody
+    assert list(in_order(synthetic(span=3000))) == list(in_order(synthetic()))
+
+
 @pytest.mark.parametrize("size", [200, 5000])
 def test_payloads_have_about_their_size(size: int) -> None:
     """Within a fifth."""
