@@ -115,7 +115,7 @@ def feed(
         StalledError: the workers write nothing any more.
     """
     remaining = iter(events)
-    batch = list(islice(remaining, app.settings.batch_size))
+    batch = list(islice(remaining, app.dispatcher.window))
     fed = Fed(started=time.monotonic())
     while batch:
         patience = _Patience(app)
@@ -129,7 +129,7 @@ def feed(
         fed.submitted += len(batch)
         on_batch(fed)
         tick()
-        batch = list(islice(remaining, app.settings.batch_size))
+        batch = list(islice(remaining, app.dispatcher.window))
     return fed
 
 

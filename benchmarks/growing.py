@@ -136,11 +136,11 @@ class _Growing:
 
     def _submit(self, count: int) -> None:
         """Take events in, with nobody to work on them."""
-        size = self._app.settings.batch_size
+        dispatcher = self._app.dispatcher
         left = islice(self._events, count)
         submitted = 0
-        while batch := list(islice(left, size)):
-            self._app.dispatcher.submit(batch)
+        while batch := list(islice(left, dispatcher.window)):
+            dispatcher.submit(batch)
             submitted += len(batch)
             self._told("waiting", self._stored + submitted)
 

@@ -7,7 +7,7 @@ with the batches of work that follow from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, Final
 
 from pipeline.clock import Clock
+from pipeline.cutting import WINDOW, sections
 from pipeline.declarations import Fold
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
@@ -110,8 +111,9 @@ class Dispatcher:
         """Make events durable and start their chains.
 
         Any number of events; each transaction takes up to a batch of them, those of other
-        threads that submit few at the same time among them. Events that can't be accepted are
-        in the receipt with their reason and hold up no other.
+        threads that submit few at the same time among them. More than a batch are cut along
+        the documents they are about: of those the order is kept, but not among others. Events
+        that can't be accepted are in the receipt with their reason and hold up no other.
 
         Raises:
             Overloaded: too much waits to be done; none of the events is stored.
@@ -120,29 +122,41 @@ class Dispatcher:
         """
         receipt = Receipt()
         with self._submissions.call(), self._gate.admitted():
-            for part in self._parts(events, receipt):
+            for part in self._parts(self._encoded(events, receipt)):
                 receipt.add(self._commit(part))
         self._submissions.rejected([event for event, _ in receipt.rejected])
         return receipt
 
-    def _parts(self, events: Sequence[Event], receipt: Receipt) -> list[list[Encoded]]:
-        """Cut into batches by count and bytes, leaving out what can't be accepted."""
-        parts: list[list[Encoded]] = [[]]
-        size = 0
+    @property
+    def window(self) -> int:
+        """So many events are best submitted at once by whoever has them; more does no harm."""
+        return WINDOW * self._settings.batch_size
+
+    def _encoded(self, events: Sequence[Event], receipt: Receipt) -> list[Encoded]:
+        """The events that can be accepted, with their payloads encoded."""
+        found: list[Encoded] = []
         now, limit = self._clock.now(), self._settings.max_payload_bytes
         for event in events:
             try:
                 check_time(event, now=now, max_skew=self._settings.max_clock_skew)
-                body = encode_payload(event.payload, max_bytes=limit)
+                found.append((event, encode_payload(event.payload, max_bytes=limit)))
             except EventRejected as rejection:
                 receipt.rejected.append((event, rejection))
-                continue
-            if len(parts[-1]) == self._settings.batch_size or size + len(body) > BATCH_BYTES:
-                parts.append([])
-                size = 0
-            parts[-1].append((event, body))
-            size += len(body)
-        return [part for part in parts if part]
+        return found
+
+    def _parts(self, given: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+        """Cut along the documents, then by count and bytes."""
+        most = self._settings.batch_size
+        for start in range(0, len(given), self.window):
+            some = given[start : start + self.window]
+            for section in sections(some, self._about, most):
+                yield from _by_size(section, most)
+
+    def _about(self, encoded: Encoded) -> list[str]:
+        """The documents that its folds write, and its identity: of two alike the first stays."""
+        event, _ = encoded
+        folds = (one for one in self._registry.actions_for(event.type) if isinstance(one, Fold))
+        return [*_locks(folds, [event]), event.key]
 
     def _store_parts(self, parts: Sequence[Sequence[Encoded]]) -> list[Receipt]:
         """Store the events of some submissions in one transaction, and start their chains."""
@@ -203,7 +217,7 @@ class Dispatcher:
             handler = self._registry.handler(batch.handler)
             if isinstance(handler, Fold) and handler.ordered:
                 wanted = set(batch.events)
-                lines[batch.id] = _locks(handler, [e for e, _ in part if e.key in wanted])
+                lines[batch.id] = _locks([handler], [e for e, _ in part if e.key in wanted])
         return lines
 
     def _record(
@@ -261,12 +275,27 @@ def _keys(events: Sequence[Encoded], fates: Sequence[Fate], fate: Fate) -> list[
     return [event.key for (event, _), met in zip(events, fates, strict=True) if met is fate]
 
 
-def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
+def _by_size(section: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
+    """Cut so that none has too many events, or too many bytes, for a transaction."""
+    part: list[Encoded] = []
+    size = 0
+    for event, body in section:
+        if len(part) == most or (part and size + len(body) > BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append((event, body))
+        size += len(body)
+    if part:
+        yield part
+
+
+def _locks(folds: Iterable[Fold], events: Sequence[Event]) -> list[str]:
     """The ids that these events lock; one whose key can't be made fails in its handler."""
     found: dict[str, None] = {}
-    for event in events:
-        with suppress(Exception):
-            found[action.lock(event)] = None
+    for fold in folds:
+        for event in events:
+            with suppress(Exception):
+                found[fold.lock(event)] = None
     return list(found)
 
 

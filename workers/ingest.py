@@ -24,6 +24,9 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a line may be longer than the largest payload: JSON may write a byte as six."""
 
+HELD_BYTES: Final = 64 * 1024 * 1024
+"""Most text of events that are submitted at once, give or take a line."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -66,7 +69,10 @@ def ingest(
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int, float], None],
 ) -> Ingested:
-    """Submit every event of a file or stream, plain or gzip, in batches.
+    """Submit every event of a file or stream, plain or gzip.
+
+    Of a file as many at once as are best cut into batches; what comes through a pipe waits for
+    no more than one batch.
 
     Args:
         dispatcher: takes the events.
@@ -77,11 +83,13 @@ def ingest(
         on_progress: told the lines done, and the share of the file read (0.0 if unknown).
 
     Raises:
-        Unavailable: MongoDB did not answer; all batches before it are stored.
+        Unavailable: MongoDB did not answer; all that was submitted before is stored.
     """
     total = Ingested()
     started = clock.monotonic()
     pending: list[tuple[int, Event]] = []
+    held = 0
+    room = dispatcher.window if isinstance(source, Path) else settings.batch_size
 
     def flush() -> None:
         receipt = _patiently(dispatcher, [event for _, event in pending])
@@ -105,8 +113,10 @@ def ingest(
                 on_bad_line(BadLine(number, str(rejection)))
                 continue
             pending.append((number, event))
-            if len(pending) == settings.batch_size:
+            held += len(line)
+            if len(pending) == room or held > HELD_BYTES:
                 flush()
+                held = 0
                 on_progress(number, share())
         if pending:
             flush()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -20,6 +21,8 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 class Taking:
     """Stands in for the dispatcher: accepts everything and remembers the calls."""
+
+    window = 5
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -71,10 +74,19 @@ def test_plain_and_gzip_are_told_apart_by_content(tmp_path: Path, *, packed: boo
         assert (total.accepted, taking.calls, bad) == (2, [["e1", "e2"]], [])
 
 
-def test_events_are_submitted_in_batches_and_in_their_order() -> None:
-    """Full batches, then the rest."""
+def test_what_comes_through_a_pipe_waits_for_no_more_than_a_batch() -> None:
+    """Full batches in their order, then the rest."""
     _, taking, _ = read(b"".join(line(f"e{n}") for n in range(5)), batch_size=2)
     assert taking.calls == [["e0", "e1"], ["e2", "e3"], ["e4"]]
+
+
+def test_of_a_file_as_many_are_submitted_as_are_cut_at_once(tmp_path: Path) -> None:
+    """In their order, then the rest; fewer where they hold much text."""
+    file = tmp_path / "events"
+    file.write_bytes(b"".join(line(f"e{n}") for n in range(11)))
+    assert [len(call) for call in read(file, batch_size=2)[1].calls] == [5, 5, 1]
+    with patch("workers.ingest.HELD_BYTES", 2.5 * len(line("e1"))):
+        assert [len(call) for call in read(file, batch_size=2)[1].calls] == [3, 3, 3, 2]
 
 
 def test_empty_lines_are_passed_over_and_counted_as_lines() -> None:

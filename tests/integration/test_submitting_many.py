@@ -1,0 +1,116 @@
+"""A large submission is cut along the documents that its events are about."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from pipeline import Event, State, action
+from pipeline.declarations import Handler
+from tests.facts import Document, fact
+from tests.integration.harness import Harness
+from tests.integration.sample_handlers import ALL, apply_ticket
+
+TICKETS, TEAMS = 60, 3
+SIZE = 20
+
+
+class Board(State):
+    """What a team has on its board."""
+
+    cards: int = 0
+
+
+@action("boards.apply", on="ticket.*", table="boards", key="{tenant}:{payload.team}")
+def apply_board(state: Board | None, event: Event) -> Board:
+    """Count the cards."""
+    state = state or Board()
+    return state.replace(cards=state.cards + 1)
+
+
+def stream(count: int) -> list[Event]:
+    """Events of some tickets, in the order of their times; each ticket is always one team's."""
+    draw = random.Random(7)
+    tickets = [draw.randrange(TICKETS) for _ in range(count)]
+    return [
+        fact(f"e{number:04}", number, entity_id=f"T{ticket}", team=f"team{ticket % TEAMS}", add=1)
+        for number, ticket in enumerate(tickets)
+    ]
+
+
+@pytest.fixture
+def handlers() -> Iterable[Handler]:
+    """The samples, of which one folds tickets."""
+    return ALL
+
+
+@pytest.fixture
+def harness(
+    mongo: MongoClient[Document], database: Database[Document], handlers: Iterable[Handler]
+) -> Harness:
+    """Small batches."""
+    return Harness(mongo, database.name, handlers, batch_size=SIZE, take_along=0)
+
+
+def submitted(harness: Harness, events: list[Event]) -> list[list[Event]]:
+    """Submit; the events of each batch of tickets, in the order in which batches wait."""
+    receipt = harness.submit(*events)
+    assert sorted(receipt.accepted) == sorted(event.key for event in events)
+    of = {event.key: event for event in events}
+    batches = [one for one in harness.waiting if one.handler == apply_ticket.name]
+    return [[of[key] for key in one.events] for one in batches]
+
+
+def late(harness: Harness, events: list[Event]) -> list[Event]:
+    """Those that were folded after later ones of their document."""
+    return [one for one in events if harness.row(one, apply_ticket.name).disorder is not None]
+
+
+def test_each_document_is_in_one_batch_and_its_events_are_in_order(harness: Harness) -> None:
+    """So no two workers write it, and none of its events comes late."""
+    events = stream(harness.dispatcher.window)
+    batches = submitted(harness, events)
+    assert len(batches) >= harness.dispatcher.window / SIZE
+    assert all(len(batch) <= SIZE for batch in batches)
+    found = Counter(ticket for batch in batches for ticket in {one.entity_id for one in batch})
+    assert len(found) == TICKETS
+    assert set(found.values()) == {1}
+    harness.drain()
+    assert not late(harness, events)
+
+
+def test_more_than_a_window_is_in_the_order_of_windows(harness: Harness) -> None:
+    """A document's events of the second one come after those of the first."""
+    events = stream(2 * harness.dispatcher.window + 5)
+    submitted(harness, events)
+    harness.drain()
+    assert not late(harness, events)
+
+
+@pytest.mark.parametrize("handlers", [[*ALL, apply_board]])
+def test_events_of_two_folds_stay_in_order_for_both(harness: Harness) -> None:
+    """Teams tie their tickets together: there are three groups, each in its order."""
+    events = stream(harness.dispatcher.window)
+    batches = submitted(harness, events)
+    teams = [{one.payload["team"] for one in batch} for batch in batches]
+    assert all(len(own) == 1 for own in teams)
+    harness.drain()
+    assert not late(harness, events)
+    rows = [harness.row(event, apply_board.name) for event in events]
+    assert all(row.disorder is None for row in rows)
+
+
+def test_of_two_that_have_one_identity_the_first_stays_whatever_they_are_about(
+    harness: Harness,
+) -> None:
+    """Also where the second one would be cut into an earlier batch."""
+    events = stream(harness.dispatcher.window - 1)
+    first = events[3].model_copy(update={"entity_id": "T99"})
+    second = events[3].model_copy(update={"entity_id": "A0"})
+    receipt = harness.submit(*events[:3], first, *events[4:], second)
+    assert receipt.conflicts == [second.key]
+    assert len(receipt.accepted) == len(events)
+    assert harness.store.records.events.load([first.key])[first.key].event.entity_id == "T99"
