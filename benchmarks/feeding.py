@@ -17,7 +17,7 @@ from workers.bootstrap import Application, Servers
 from workers.supervisor import Supervisor
 
 AHEAD: Final = 40
-"""Most jobs that may wait in the lanes before the next batch is submitted."""
+"""Most jobs that may wait in the lanes before more events are submitted."""
 POLL_SECONDS: Final = 0.02
 START_SECONDS: Final = 60.0
 STALL_SECONDS: Final = 120.0
@@ -102,12 +102,12 @@ def feed(
     tick: Tick = lambda: None,
     sample_every: int = 1,
 ) -> Fed:
-    """Submit events in batches, and never be more than `AHEAD` jobs ahead of the workers.
+    """Submit events, a window at once, whenever no more than `AHEAD` jobs wait for the workers.
 
     Args:
         app: takes the events.
         events: to submit.
-        on_batch: told after each batch.
+        on_batch: told after each submission.
         tick: called again and again while we wait.
         sample_every: of so many accepted events one is kept in the sample.
 

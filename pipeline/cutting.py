@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-WINDOW: Final = 16
+WINDOW: Final = 32
 """So many batches are cut from at once. Whoever has many events does best to submit as many."""
 
 

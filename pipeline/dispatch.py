@@ -7,7 +7,7 @@ with the batches of work that follow from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -155,8 +155,12 @@ class Dispatcher:
     def _about(self, encoded: Encoded) -> list[str]:
         """The documents that its folds write, and its identity: of two alike the first stays."""
         event, _ = encoded
-        folds = (one for one in self._registry.actions_for(event.type) if isinstance(one, Fold))
-        return [*_locks(folds, [event]), event.key]
+        ids = []
+        for action in self._registry.actions_for(event.type):
+            if isinstance(action, Fold):
+                with suppress(Exception):  # the fold meets it again, and records it
+                    ids.append(action.lock(event))
+        return [*ids, event.key]
 
     def _store_parts(self, parts: Sequence[Sequence[Encoded]]) -> list[Receipt]:
         """Store the events of some submissions in one transaction, and start their chains."""
@@ -217,7 +221,7 @@ class Dispatcher:
             handler = self._registry.handler(batch.handler)
             if isinstance(handler, Fold) and handler.ordered:
                 wanted = set(batch.events)
-                lines[batch.id] = _locks([handler], [e for e, _ in part if e.key in wanted])
+                lines[batch.id] = _locks(handler, [e for e, _ in part if e.key in wanted])
         return lines
 
     def _record(
@@ -289,13 +293,12 @@ def _by_size(section: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
         yield part
 
 
-def _locks(folds: Iterable[Fold], events: Sequence[Event]) -> list[str]:
+def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
     """The ids that these events lock; one whose key can't be made fails in its handler."""
     found: dict[str, None] = {}
-    for fold in folds:
-        for event in events:
-            with suppress(Exception):
-                found[fold.lock(event)] = None
+    for event in events:
+        with suppress(Exception):
+            found[action.lock(event)] = None
     return list(found)
 
 
