@@ -20,7 +20,9 @@ HOT_SHARE: Final = 0.05
 """Events that go to one of a few hot accounts."""
 HOT_ACCOUNTS: Final = 3
 EVENTS_AN_ACCOUNT: Final = 8
-LARGEST_CALL: Final = 500
+FULL_CALL: Final = 500
+LARGE_CALL: Final = 1_200
+"""Events of a call that takes several transactions, of which a fault may hit the second."""
 FARTHEST: Final = 2_000
 """Most events that go before a late one; a refold of a hot account takes them all again."""
 
@@ -75,6 +77,6 @@ def delivery(
     arrivals.sort(key=lambda arrival: arrival[:2])
     at = 0
     while at < len(arrivals):
-        size = draw.choice((1, 7, 50, LARGEST_CALL, LARGEST_CALL))
+        size = draw.choice((1, 7, 50, FULL_CALL, LARGE_CALL))
         yield [event for _, _, event in arrivals[at : at + size]]
         at += size
