@@ -169,6 +169,7 @@ def _run(
             on_batch=bars.submitted,
             tick=tick,
             sample_every=1 + plan.events // SAMPLE,
+            at_once=app.settings.batch_size,
         )
         bars.all_submitted(fed)
         ended = wait_until_idle(app, tick=tick)

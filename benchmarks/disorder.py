@@ -168,6 +168,7 @@ def _run(bench: Bench, source: Source, wanted: int | None, seed: int) -> Figures
                 parsed(arriving),
                 on_batch=lambda fed: bars.update(sending, completed=fed.submitted),
                 tick=tick,
+                at_once=app.settings.batch_size,
             )
             seconds = wait_until_idle(app, tick=tick) - fed.started
         working.all_done()

@@ -101,8 +101,9 @@ def feed(
     on_batch: Callable[[Fed], None] = lambda _fed: None,
     tick: Tick = lambda: None,
     sample_every: int = 1,
+    at_once: int | None = None,
 ) -> Fed:
-    """Submit events, a window at once, whenever no more than `AHEAD` jobs wait for the workers.
+    """Submit events, many at once, whenever no more than `AHEAD` jobs wait for the workers.
 
     Args:
         app: takes the events.
@@ -110,12 +111,15 @@ def feed(
         on_batch: told after each submission.
         tick: called again and again while we wait.
         sample_every: of so many accepted events one is kept in the sample.
+        at_once: events of a submission; a window of the dispatcher's unless given. Where order
+            and disorder count, it is a batch: a window puts together what came apart.
 
     Raises:
         StalledError: the workers write nothing any more.
     """
     remaining = iter(events)
-    batch = list(islice(remaining, app.dispatcher.window))
+    size = at_once or app.dispatcher.window
+    batch = list(islice(remaining, size))
     fed = Fed(started=time.monotonic())
     while batch:
         patience = _Patience(app)
@@ -129,7 +133,7 @@ def feed(
         fed.submitted += len(batch)
         on_batch(fed)
         tick()
-        batch = list(islice(remaining, app.dispatcher.window))
+        batch = list(islice(remaining, size))
     return fed
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -77,13 +77,15 @@ class Pipeline:
         wait_for((self.folder / "data" / "logs").is_dir, "servers are up")
         wait_for(lambda: len(self.json("status")["workers"]) >= 2, "two workers beat")
 
-    def start_command(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start_command(
+        self, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Start a command without waiting for its end."""
         return subprocess.Popen(
             [sys.executable, "-m", "workers", *arguments],
             cwd=self.folder,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )

@@ -114,7 +114,8 @@ def test_shuffled_with_a_tenth_sent_twice_and_workers_killed_the_tables_are_the_
     file = tmp_path / "shuffled.ndjson"
     file.write_bytes(b"".join(lines))
     pipeline.up()
-    sending = pipeline.start_command("ingest", str(file), "--json")
+    with file.open("rb") as lines_read:  # batch after batch: a window would put them in order
+        sending = pipeline.start_command("ingest", "-", "--json", stdin=lines_read)
     killed = 0
     while sending.poll() is None or killed < 3:
         for pid in pipeline.worker_pids()[:1]:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable
+from unittest.mock import patch
 
 import pytest
 from pymongo import MongoClient
@@ -59,6 +60,7 @@ def submitted(harness: Harness, events: list[Event]) -> list[list[Event]]:
     """Submit; the events of each batch of tickets, in the order in which batches wait."""
     receipt = harness.submit(*events)
     assert sorted(receipt.accepted) == sorted(event.key for event in events)
+    assert not receipt.duplicates
     of = {event.key: event for event in events}
     batches = [one for one in harness.waiting if one.handler == apply_ticket.name]
     return [[of[key] for key in one.events] for one in batches]
@@ -88,6 +90,26 @@ def test_more_than_a_window_is_in_the_order_of_windows(harness: Harness) -> None
     submitted(harness, events)
     harness.drain()
     assert not late(harness, events)
+
+
+def test_a_document_of_more_than_a_batch_is_cut_in_its_order(harness: Harness) -> None:
+    """There is a limit to a transaction; and its batches follow each other."""
+    events = stream(harness.dispatcher.window)
+    hot = [one.model_copy(update={"entity_id": "T0"}) for one in events[: 3 * SIZE]]
+    batches = submitted(harness, [*hot, *events[3 * SIZE :]])
+    assert max(len(batch) for batch in batches) == SIZE
+    about = [any(one.entity_id == "T0" for one in batch) for batch in batches]
+    assert 3 <= sum(about) == len("".join("01"[one] for one in about).strip("0"))
+    harness.drain()
+    assert not late(harness, events)
+
+
+def test_many_large_payloads_are_cut_by_their_bytes(harness: Harness) -> None:
+    """However few events that leaves to a transaction."""
+    events = [fact(f"e{n}", n, entity_id=f"T{n}", text="x" * 1_000) for n in range(SIZE)]
+    with patch("pipeline.dispatch.BATCH_BYTES", 5_500):
+        batches = submitted(harness, events)
+    assert [len(batch) for batch in batches] == [5] * (SIZE // 5)
 
 
 @pytest.mark.parametrize("handlers", [[*ALL, apply_board]])
