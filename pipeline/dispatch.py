@@ -122,7 +122,7 @@ class Dispatcher:
         """
         receipt = Receipt()
         with self._submissions.call(), self._gate.admitted():
-            for part in self._parts(self._encoded(events, receipt)):
+            for part in self._parts(events, receipt):
                 receipt.add(self._commit(part))
         self._submissions.rejected([event for event, _ in receipt.rejected])
         return receipt
@@ -132,29 +132,36 @@ class Dispatcher:
         """So many events are best submitted at once by whoever has them; more does no harm."""
         return WINDOW * self._settings.batch_size
 
-    def _encoded(self, events: Sequence[Event], receipt: Receipt) -> list[Encoded]:
-        """The events that can be accepted, with their payloads encoded."""
-        found: list[Encoded] = []
+    def _parts(self, events: Sequence[Event], receipt: Receipt) -> Iterator[list[Encoded]]:
+        """Cut along the documents, then by count and bytes; leave out what can't be accepted."""
+        for start in range(0, len(events), self.window):
+            window = events[start : start + self.window]
+            for section in sections(window, self._about, self._settings.batch_size):
+                yield from self._by_size(section, receipt)
+
+    def _by_size(self, section: Sequence[Event], receipt: Receipt) -> Iterator[list[Encoded]]:
+        """Cut so that none has too many events, or too many bytes, for a transaction."""
+        part: list[Encoded] = []
+        size = 0
         now, limit = self._clock.now(), self._settings.max_payload_bytes
-        for event in events:
+        for event in section:
             try:
                 check_time(event, now=now, max_skew=self._settings.max_clock_skew)
-                found.append((event, encode_payload(event.payload, max_bytes=limit)))
+                body = encode_payload(event.payload, max_bytes=limit)
             except EventRejected as rejection:
                 receipt.rejected.append((event, rejection))
-        return found
+                continue
+            full = len(part) == self._settings.batch_size
+            if full or (part and size + len(body) > BATCH_BYTES):
+                yield part
+                part, size = [], 0
+            part.append((event, body))
+            size += len(body)
+        if part:
+            yield part
 
-    def _parts(self, given: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-        """Cut along the documents, then by count and bytes."""
-        most = self._settings.batch_size
-        for start in range(0, len(given), self.window):
-            some = given[start : start + self.window]
-            for section in sections(some, self._about, most):
-                yield from _by_size(section, most)
-
-    def _about(self, encoded: Encoded) -> list[str]:
+    def _about(self, event: Event) -> list[str]:
         """The documents that its folds write, and its identity: of two alike the first stays."""
-        event, _ = encoded
         ids = []
         for action in self._registry.actions_for(event.type):
             if isinstance(action, Fold):
@@ -277,20 +284,6 @@ def share_of(part: Sequence[Encoded], most: int) -> float:
 def _keys(events: Sequence[Encoded], fates: Sequence[Fate], fate: Fate) -> list[str]:
     """Keys of the events that met this fate."""
     return [event.key for (event, _), met in zip(events, fates, strict=True) if met is fate]
-
-
-def _by_size(section: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
-    """Cut so that none has too many events, or too many bytes, for a transaction."""
-    part: list[Encoded] = []
-    size = 0
-    for event, body in section:
-        if len(part) == most or (part and size + len(body) > BATCH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append((event, body))
-        size += len(body)
-    if part:
-        yield part
 
 
 def _locks(action: Fold, events: Sequence[Event]) -> list[str]:

@@ -94,8 +94,9 @@ def ingest(
     def flush() -> None:
         receipt = _patiently(dispatcher, [event for _, event in pending])
         numbers = {id(event): number for number, event in pending}
-        for event, rejection in receipt.rejected:
-            on_bad_line(BadLine(numbers[id(event)], str(rejection)))
+        rejected = {numbers[id(event)]: str(rejection) for event, rejection in receipt.rejected}
+        for number in sorted(rejected):
+            on_bad_line(BadLine(number, rejected[number]))
         total.add(receipt)
         pending.clear()
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.clock import ManualClock
 from pipeline.dispatch import Receipt
+from pipeline.errors import EventRejected
 from pipeline.event import Event
 from pipeline.settings import Settings
 from workers.ingest import BadLine, Ingested, ingest
@@ -47,10 +48,20 @@ def line(event_id: str, **fields: object) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
 
-def read(source: Path | bytes, **settings: int) -> tuple[Ingested, Taking, list[BadLine]]:
+class Refusing(Taking):
+    """Accepts nothing, and says so from the last to the first."""
+
+    def submit(self, events: Sequence[Event]) -> Receipt:
+        """Refuse all."""
+        return Receipt(rejected=[(event, EventRejected("no")) for event in reversed(events)])
+
+
+def read(
+    source: Path | bytes, *, taking: Taking | None = None, **settings: int
+) -> tuple[Ingested, Taking, list[BadLine]]:
     """Ingest a file or a stream."""
     bad: list[BadLine] = []
-    taking = Taking()
+    taking = taking or Taking()
     total = ingest(
         taking,  # type: ignore[arg-type]
         ManualClock(NOW),
@@ -95,6 +106,12 @@ def test_empty_lines_are_passed_over_and_counted_as_lines() -> None:
     assert taking.calls == [["e1", "e2"]]
     assert [b.number for b in bad] == [5]
     assert total.lines == 6
+
+
+def test_lines_that_are_refused_are_named_in_their_order() -> None:
+    """Also where they were cut into batches in another."""
+    _, _, bad = read(b"".join(line(f"e{n}") for n in range(4)), taking=Refusing())
+    assert [one.number for one in bad] == [1, 2, 3, 4]
 
 
 def test_a_line_longer_than_any_event_is_named_and_the_next_one_read() -> None:
