@@ -166,7 +166,7 @@ def _run(
         fed = feed(
             app,
             disordered,
-            on_batch=bars.submitted,
+            on_submission=bars.submitted,
             tick=tick,
             sample_every=1 + plan.events // SAMPLE,
             at_once=app.settings.batch_size,

@@ -166,7 +166,7 @@ def _run(bench: Bench, source: Source, wanted: int | None, seed: int) -> Figures
             fed = feed(
                 app,
                 parsed(arriving),
-                on_batch=lambda fed: bars.update(sending, completed=fed.submitted),
+                on_submission=lambda fed: bars.update(sending, completed=fed.submitted),
                 tick=tick,
                 at_once=app.settings.batch_size,
             )

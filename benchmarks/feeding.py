@@ -98,7 +98,7 @@ def feed(
     app: Application,
     events: Iterable[Event],
     *,
-    on_batch: Callable[[Fed], None] = lambda _fed: None,
+    on_submission: Callable[[Fed], None] = lambda _fed: None,
     tick: Tick = lambda: None,
     sample_every: int = 1,
     at_once: int | None = None,
@@ -108,7 +108,7 @@ def feed(
     Args:
         app: takes the events.
         events: to submit.
-        on_batch: told after each submission.
+        on_submission: told after each submission.
         tick: called again and again while we wait.
         sample_every: of so many accepted events one is kept in the sample.
         at_once: events of a submission; a window of the dispatcher's unless given. Where order
@@ -131,7 +131,7 @@ def feed(
         fed.sample += receipt.accepted[-fed.accepted % sample_every :: sample_every]
         fed.add(receipt)
         fed.submitted += len(batch)
-        on_batch(fed)
+        on_submission(fed)
         tick()
         batch = list(islice(remaining, size))
     return fed

@@ -102,7 +102,7 @@ class _Growing:
             feed(
                 self._app,
                 islice(self._events, count),
-                on_batch=lambda fed: self._told("growing", self._stored + fed.submitted),
+                on_submission=lambda fed: self._told("growing", self._stored + fed.submitted),
                 tick=supervisor.tend,
                 sample_every=count,
             )

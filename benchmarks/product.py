@@ -88,7 +88,7 @@ def _bulk(app: Application, spec: Spec, supervisor: Supervisor, told: Told) -> d
     fed = feed(
         app,
         arriving(spec.workload).events,
-        on_batch=lambda fed: told("sending", fed.submitted),
+        on_submission=lambda fed: told("sending", fed.submitted),
         tick=supervisor.tend,
         at_once=app.settings.batch_size if spec.workload.late else None,
     )
@@ -145,7 +145,7 @@ def _store_before(app: Application, count: int, supervisor: Supervisor, told: To
     feed(
         app,
         events,
-        on_batch=lambda fed: told("storing what was there before", fed.submitted),
+        on_submission=lambda fed: told("storing what was there before", fed.submitted),
         tick=supervisor.tend,
         sample_every=max(1, count),
     )

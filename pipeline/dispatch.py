@@ -7,16 +7,17 @@ with the batches of work that follow from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from itertools import chain
 from typing import Any, Final
 
 from pipeline.clock import Clock
 from pipeline.cutting import WINDOW, sections
-from pipeline.declarations import Fold
+from pipeline.declarations import Action, Fold
 from pipeline.errors import EventRejected
 from pipeline.event import Event, check_time, decode_payload, encode_payload
 from pipeline.group_commit import GroupCommit
@@ -162,12 +163,7 @@ class Dispatcher:
 
     def _about(self, event: Event) -> list[str]:
         """The documents that its folds write, and its identity: of two alike the first stays."""
-        ids = []
-        for action in self._registry.actions_for(event.type):
-            if isinstance(action, Fold):
-                with suppress(Exception):  # the fold meets it again, and records it
-                    ids.append(action.lock(event))
-        return [*ids, event.key]
+        return [*_locks(self._registry.actions_for(event.type), event), event.key]
 
     def _store_parts(self, parts: Sequence[Sequence[Encoded]]) -> list[Receipt]:
         """Store the events of some submissions in one transaction, and start their chains."""
@@ -228,7 +224,8 @@ class Dispatcher:
             handler = self._registry.handler(batch.handler)
             if isinstance(handler, Fold) and handler.ordered:
                 wanted = set(batch.events)
-                lines[batch.id] = _locks(handler, [e for e, _ in part if e.key in wanted])
+                of = (_locks([handler], event) for event, _ in part if event.key in wanted)
+                lines[batch.id] = list(dict.fromkeys(chain.from_iterable(of)))
         return lines
 
     def _record(
@@ -286,13 +283,14 @@ def _keys(events: Sequence[Encoded], fates: Sequence[Fate], fate: Fate) -> list[
     return [event.key for (event, _), met in zip(events, fates, strict=True) if met is fate]
 
 
-def _locks(action: Fold, events: Sequence[Event]) -> list[str]:
-    """The ids that these events lock; one whose key can't be made fails in its handler."""
-    found: dict[str, None] = {}
-    for event in events:
-        with suppress(Exception):
-            found[action.lock(event)] = None
-    return list(found)
+def _locks(actions: Iterable[Action], event: Event) -> list[str]:
+    """The ids that the event locks; what has no key fails in its fold, which records it."""
+    found = []
+    for action in actions:
+        if isinstance(action, Fold):
+            with suppress(Exception):
+                found.append(action.lock(event))
+    return found
 
 
 def _same(one: Event, other: Event) -> bool:
