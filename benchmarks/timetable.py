@@ -15,7 +15,9 @@ from typing import Final
 
 from pipeline import Event
 
-SENDERS: Final = 16
+SENDERS: Final = 64
+"""More than wait for an answer at one time. With fewer, at a thousand a second, a stall of a few
+milliseconds would hold up events that have nothing to do with it."""
 
 
 def send(
