@@ -3,14 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import group_commit
 from pipeline.errors import Unavailable
-from pipeline.group_commit import LEADERS, GroupCommit, _Call
+from pipeline.group_commit import CROWD, GroupCommit, _Call
 
 ROOM = 100
 Groups = list[list[list[int]]]
@@ -76,8 +78,23 @@ class Caller(threading.Thread):
         return self
 
 
-def with_event(woken: threading.Event) -> Callable[..., None]:
-    """A way to make a call that is woken by an event of ours."""
+class _Words:
+    """A queue of words, which Python's own can't be made a kind of."""
+
+    def __init__(self) -> None:
+        self._words: SimpleQueue[None] = SimpleQueue()
+
+    def put(self, word: None) -> None:
+        """Tell."""
+        self._words.put(word)
+
+    def get(self) -> None:
+        """Wait to be told."""
+        self._words.get(timeout=30)
+
+
+def with_word(woken: Any) -> Callable[..., None]:
+    """A way to make a call that is told by a queue of ours."""
     plain = _Call.__init__
 
     def made(call: Any, items: Sequence[int], share: float) -> None:
@@ -96,43 +113,41 @@ def under_way(desk: Desk, count: int) -> None:
     wait_for(lambda: len(desk.groups) == count, f"{count} groups are under way")
 
 
-def busy(desk: Desk, commit: GroupCommit[int, int], leaders: int = LEADERS) -> list[Caller]:
-    """Let all leaders be at work."""
-    first = []
-    for number in range(leaders):
-        first.append(Caller(commit, [number]))
-        under_way(desk, number + 1)
-    return first
+def busy(desk: Desk, commit: GroupCommit[int, int]) -> list[Caller]:
+    """Let the leader be at work."""
+    first = Caller(commit, [0])
+    under_way(desk, 1)
+    return [first]
 
 
-def test_whoever_finds_a_place_free_goes_at_once_and_alone() -> None:
+def test_whoever_finds_the_place_free_goes_at_once_and_alone() -> None:
     """Nobody waits for company."""
     desk = Desk()
     commit = GroupCommit(desk, share)
     callers = busy(desk, commit)
-    assert desk.groups == [[[0]], [[1]]]
+    assert desk.groups == [[[0]]]
     desk.open.set()
-    assert [caller.ended().result for caller in callers] == [0, 1]
+    assert [caller.ended().result for caller in callers] == [0]
 
 
 def test_all_that_wait_go_together_in_their_order_and_each_gets_its_own() -> None:
-    """Behind the leaders that were at work when they came."""
+    """Behind the leader that was at work when they came."""
     desk = Desk()
     commit = GroupCommit(desk, share)
     callers = busy(desk, commit)
-    for number in range(2, 7):
+    for number in range(1, 6):
         callers.append(Caller(commit, [number, 10 * number]))
-        in_line(commit, number - 1)
+        in_line(commit, number)
     desk.open.set()
-    assert [caller.ended().result for caller in callers] == [0, 1, 22, 33, 44, 55, 66]
-    assert desk.groups[2:] == [[[2, 20], [3, 30], [4, 40], [5, 50], [6, 60]]]
+    assert [caller.ended().result for caller in callers] == [0, 11, 22, 33, 44, 55]
+    assert desk.groups[1:] == [[[1, 10], [2, 20], [3, 30], [4, 40], [5, 50]]]
 
 
 def test_a_group_takes_no_more_than_a_transaction_has_room_for() -> None:
     """The rest goes with the next one; nobody is passed over."""
     desk = Desk()
-    commit = GroupCommit(desk, share, leaders=1)
-    callers = busy(desk, commit, 1)
+    commit = GroupCommit(desk, share)
+    callers = busy(desk, commit)
     for number, size in enumerate((50, 40, 11, 50, 50)):
         callers.append(Caller(commit, [1] * size))
         in_line(commit, number + 1)
@@ -148,10 +163,84 @@ def test_a_large_call_waits_for_nobody_and_is_in_nobodys_group() -> None:
     commit = GroupCommit(desk, share)
     callers = busy(desk, commit)
     callers += [Caller(commit, [1] * 51) for _ in range(3)]
-    under_way(desk, LEADERS + 3)
-    assert [len(group) for group in desk.groups] == [1] * (LEADERS + 3)
+    under_way(desk, 4)
+    assert [len(group) for group in desk.groups] == [1] * 4
     desk.open.set()
-    assert [caller.ended().result for caller in callers] == [0, 1, 51, 51, 51]
+    assert [caller.ended().result for caller in callers] == [0, 51, 51, 51]
+
+
+@pytest.fixture
+def far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for company would wait for an hour."""
+    monkeypatch.setattr(group_commit, "APART_SECONDS", 3600.0)
+
+
+def after(count: int) -> tuple[Desk, GroupCommit[int, int]]:
+    """An open desk that has had a group of so many, behind one that went alone."""
+    desk = Desk()
+    commit = GroupCommit(desk, share)
+    callers = busy(desk, commit)
+    for number in range(1, count + 1):
+        callers.append(Caller(commit, [number]))
+        in_line(commit, number)
+    desk.open.set()
+    for caller in callers:
+        caller.ended()
+    assert [len(group) for group in desk.groups] == [1, count]
+    return desk, commit
+
+
+@pytest.mark.usefixtures("far_apart")
+def test_in_a_crowd_a_leader_waits_and_takes_along_whoever_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is no sooner at work than a moment after the last one; what has no room goes later."""
+    late: list[Caller] = []
+
+    def asleep(seconds: float) -> None:
+        assert 3000 < seconds < 3600
+        monkeypatch.setattr(group_commit, "sleep", sleep)
+        for number, size in enumerate((50, 30, 50), start=1):
+            late.append(Caller(commit, [1] * size))
+            in_line(commit, number)
+        monkeypatch.setattr(group_commit, "APART_SECONDS", 0.0)
+
+    sleep = group_commit.sleep
+    desk, commit = after(CROWD)
+    monkeypatch.setattr(group_commit, "sleep", asleep)
+    assert commit([1] * 30) == 30
+    assert [caller.ended().result for caller in late] == [50, 30, 50]
+    assert [[len(items) for items in group] for group in desk.groups[2:]] == [[30, 50], [30, 50]]
+
+
+@pytest.mark.usefixtures("far_apart")
+def test_where_fewer_come_together_nobody_waits_for_company() -> None:
+    """Who sends alone, or with a few others, has its answer as soon as can be."""
+    _, commit = after(CROWD - 1)
+    assert Caller(commit, [7]).ended().result == 7
+
+
+@pytest.mark.usefixtures("far_apart")
+def test_a_leader_interrupted_while_it_waits_for_company_tells_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And hands its place on."""
+    desk, commit = after(CROWD)
+    waking = threading.Event()
+
+    def asleep(_seconds: float) -> None:
+        if not waking.is_set():
+            assert waking.wait(30)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(group_commit, "sleep", asleep)
+    first = Caller(commit, [7])
+    second = Caller(commit, [8])
+    in_line(commit, 1)
+    waking.set()
+    assert isinstance(first.ended().error, KeyboardInterrupt)
+    assert second.ended().result == 8
+    assert [len(group) for group in desk.groups[2:]] == [1]
 
 
 def test_a_call_that_fails_fails_alone() -> None:
@@ -164,8 +253,8 @@ def test_a_call_that_fails_fails_alone() -> None:
             raise ValueError("13 can't be stored")
         return results
 
-    commit = GroupCommit(picky, share, leaders=1)
-    callers = busy(desk, commit, 1)
+    commit = GroupCommit(picky, share)
+    callers = busy(desk, commit)
     for number, item in enumerate((7, 13, 8)):
         callers.append(Caller(commit, [item]))
         in_line(commit, number + 1)
@@ -187,8 +276,8 @@ def test_where_mongodb_is_away_all_are_told_and_nothing_is_tried_again_for_each(
             raise Unavailable("MongoDB did not answer")
         return results
 
-    commit = GroupCommit(gone, share, leaders=1)
-    callers = busy(desk, commit, 1)
+    commit = GroupCommit(gone, share)
+    callers = busy(desk, commit)
     for number in (1, 2, 3):
         callers.append(Caller(commit, [number]))
         in_line(commit, number)
@@ -211,8 +300,8 @@ def test_an_interrupted_leader_tells_its_group_and_hands_its_place_on() -> None:
             raise KeyboardInterrupt
         return results
 
-    commit = GroupCommit(interrupted, share, leaders=1)
-    callers = busy(desk, commit, 1)
+    commit = GroupCommit(interrupted, share)
+    callers = busy(desk, commit)
     for number, size in enumerate((40, 40, 40)):
         callers.append(Caller(commit, [1] * size))
         in_line(commit, number + 1)
@@ -229,16 +318,19 @@ def test_who_is_interrupted_while_it_waits_holds_up_nobody(
 ) -> None:
     """Neither before it is its turn, nor when those behind it wait for it to commit them."""
     desk, cut = Desk(), threading.Event()
-    commit = GroupCommit(desk, share, leaders=1)
-    callers = busy(desk, commit, 1)
+    commit = GroupCommit(desk, share)
+    callers = busy(desk, commit)
 
-    class Interrupted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            woken = super().wait(timeout) if leads else cut.wait(timeout)
-            raise KeyboardInterrupt(woken)
+    class Interrupted(_Words):
+        def get(self) -> None:
+            if leads:
+                super().get()
+            else:
+                cut.wait(30)
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(_Call, "__init__", with_event(Interrupted()))
+        patched.setattr(_Call, "__init__", with_word(Interrupted()))
         callers.append(Caller(commit, [1]))
         in_line(commit, 1)
     for number in (2, 3):
@@ -258,12 +350,11 @@ def test_who_is_interrupted_while_it_waits_holds_up_nobody(
 @given(
     sizes=st.lists(st.integers(1, 80), min_size=1, max_size=40),
     bad=st.sets(st.integers(0, 39)),
-    leaders=st.integers(1, 3),
 )
 def test_whatever_comes_together_each_call_is_committed_once_or_raises_its_own_error(
-    sizes: list[int], bad: set[int], leaders: int
+    sizes: list[int], bad: set[int]
 ) -> None:
-    """Never more small groups at one time than leaders, and none larger than the room."""
+    """Never two groups of small ones at one time, and none larger than the room."""
     lock, committed = threading.Lock(), list[int]()
     small = most = 0
 
@@ -284,7 +375,7 @@ def test_whatever_comes_together_each_call_is_committed_once_or_raises_its_own_e
             with lock:
                 small -= counts
 
-    group = GroupCommit(commit, share, leaders=leaders)
+    group = GroupCommit(commit, share)
     callers = [Caller(group, [number] * size) for number, size in enumerate(sizes)]
     for number, caller in enumerate(callers):
         caller.ended()
@@ -293,7 +384,7 @@ def test_whatever_comes_together_each_call_is_committed_once_or_raises_its_own_e
         else:
             assert (caller.result, caller.error) == (number, None)
     assert sorted(committed) == [n for n in range(len(sizes)) if n not in bad]
-    assert most <= leaders
+    assert most <= 1
 
 
 def test_an_error_of_a_large_call_is_raised_as_it_is() -> None:
