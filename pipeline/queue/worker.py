@@ -103,7 +103,7 @@ class BatchWorker(SimpleWorker):
         self._counts = counts or Counts()
         self._lanes = JobQueue(connection, self._counts)
         self._traffic = Traffic(connection)
-        self._rest_until = 0.0
+        self._rests: dict[str, float] = {}
         self._group: list[Job] = []
         self._told_to_stop = False
         self._heartbeats = heartbeats
@@ -173,7 +173,9 @@ class BatchWorker(SimpleWorker):
                 if popped is None:
                     return None
                 key, job_id = (text(part) for part in popped)
-                self._group = self._taker.take(queues[key], job_id)
+                taken = self._taker.take(queues[key], job_id, leaving=timeout is not None)
+                self._rest(key, taken.left_seconds)
+                self._group = list(taken.jobs)
             except DequeueTimeout:
                 if max_idle_time is not None:
                     return None
@@ -185,20 +187,22 @@ class BatchWorker(SimpleWorker):
                     return self._group[0], queues[key]
 
     def _pop(self, queues: Mapping[str, Queue], timeout: int | None) -> tuple[bytes, bytes] | None:
-        """The next job; while we rest, none of the lane for repairs.
+        """The next job; none of a lane that we rest from.
 
         Raises:
             DequeueTimeout: none has come.
         """
-        # In a burst, which waits for nothing, there is no rest.
-        rest = 0.0 if timeout is None else self._rest()
-        if rest and timeout is not None:
-            live = [key for key, queue in queues.items() if queue.name != Lane.REPAIR]
+        if timeout is None:  # in a burst, which waits for nothing, there is no rest
+            return self._wait(list(queues), None)
+        left, until = float(timeout), time.monotonic() + timeout
+        while left > 0 and (rests := self._resting()):
+            live = [key for key in queues if key not in rests]
             with suppress(DequeueTimeout):
-                return self._wait(live, min(timeout, rest))
-            if rest >= timeout:
-                raise DequeueTimeout(timeout, live)
-        return self._wait(list(queues), timeout)
+                return self._wait(live, min(left, *rests.values()))
+            left = until - time.monotonic()
+        if left <= 0:
+            raise DequeueTimeout(timeout, list(queues))
+        return self._wait(list(queues), left)
 
     def _wait(self, keys: Sequence[str], seconds: float | None) -> tuple[bytes, bytes] | None:
         if not keys:
@@ -210,9 +214,14 @@ class BatchWorker(SimpleWorker):
             Queue.lpop(keys, cast("int | None", seconds), connection=self.connection),
         )
 
-    def _rest(self) -> float:
-        """Seconds of our rest that are left."""
-        return max(0.0, self._rest_until - time.monotonic())
+    def _rest(self, lane: str, seconds: float) -> None:
+        """Take no job of this lane for so long."""
+        self._rests[lane] = time.monotonic() + seconds
+
+    def _resting(self) -> dict[str, float]:
+        """The lanes that we rest from, with the seconds that are left."""
+        now = time.monotonic()
+        return {lane: until - now for lane, until in self._rests.items() if until > now}
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run the jobs taken together, and tell RQ when they start and how they end."""
@@ -241,7 +250,7 @@ class BatchWorker(SimpleWorker):
                 batch_of(jobs[0])
             with self.death_penalty_class(JOB_SECONDS, JobTimeoutException, job_id=jobs[0].id):
                 report = self._run(batches)
-            self._rest_until = time.monotonic() + report.rest_seconds
+            self._rest(queue.key, report.rest_seconds)
             for along in report.along:
                 self._counts.add(BATCHES, (along.lane, "done"))
         except Unavailable as away:
@@ -313,20 +322,17 @@ class BatchWorker(SimpleWorker):
                     queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
                     continue
                 job.ended_at = ended
-                self.increment_total_working_time(ended - job.started_at, pipe)
                 if fault:
-                    self.increment_failed_job_count(pipe)
                     job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
-                else:
-                    self.increment_successful_job_count(pipe)
-                    if job.id not in pending:
-                        self._say_finished(job, pipe)
+                elif job.id not in pending:
+                    self._say_finished(job, pipe)
             for batch in report.along:
-                job = self._lanes.add_along(batch, jobs[0], pipe)
-                self.increment_successful_job_count(pipe)
-                self._say_finished(job, pipe)
+                self._say_finished(self._lanes.add_along(batch, jobs[0], pipe), pipe)
+            if not back:
+                self._sum_up(hand, len(report.along), pipe, failed=bool(fault))
             with _untold("what follows"):
                 self._lanes.add_report(report, pipe)
+            self._taker.done(pipe)
             self.running = () if onward is None else tuple(job.id for job in onward.jobs)
             if onward is None:
                 self.set_current_job_id(None, pipeline=pipe)
@@ -339,10 +345,19 @@ class BatchWorker(SimpleWorker):
                 pipe.execute()
         return onward
 
+    def _sum_up(self, hand: Hand, along: int, pipe: Pipeline, *, failed: bool) -> None:
+        """Add to what RQ shows of us; the time of jobs that were run together is theirs once."""
+        one = hand.jobs[0]
+        if one.started_at is not None and one.ended_at is not None:
+            self.increment_total_working_time(one.ended_at - one.started_at, pipe)
+        count = "failed_job_count" if failed else "successful_job_count"
+        pipe.hincrby(self.key, count, len(hand.jobs) + along)
+
     def _say_finished(self, job: Job, pipe: Pipeline) -> None:
         job._result = None  # noqa: SLF001
         job._handle_success(RESULT_SECONDS, pipeline=pipe, worker_name=self.name)  # noqa: SLF001
-        job.cleanup(RESULT_SECONDS, pipeline=pipe, remove_from_queue=False)
+        # RQ's own way asks for the keys of dependencies as well; a job of ours has none.
+        pipe.expire(job.key, RESULT_SECONDS)
 
 
 @contextmanager

@@ -239,6 +239,34 @@ def test_small_jobs_of_one_handler_are_run_together(pipeline: OnRedis) -> None:
     assert pipeline.document("tenant_totals", "acme")["tickets"] == 7
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+def test_jobs_run_together_count_each_and_their_time_counts_once(
+    lanes: JobQueue, redis_server: Redis, *, fails: bool
+) -> None:
+    """What RQ shows of a worker is what it did, and how long it worked."""
+    batches = [Batch.of("tickets.apply", [f"e{n}@a/d"], "actions") for n in range(3)]
+    lanes.enqueue(batches)
+    runs: list[int] = []
+
+    def run(batches: Sequence[Batch]) -> Report:
+        runs.append(len(batches))
+        if fails:
+            raise RuntimeError("told to fail")
+        return Report()
+
+    burst(redis_server, run)
+    assert runs == [3]
+    shown = {
+        name.decode(): value for name, value in redis_server.hgetall("rq:worker:burst").items()
+    }
+    one = fetch(redis_server, batches[0].id)
+    assert one is not None
+    assert one.ended_at is not None
+    assert one.started_at is not None
+    assert float(shown["total_working_time"]) == (one.ended_at - one.started_at).total_seconds()
+    assert shown["failed_job_count" if fails else "successful_job_count"] == b"3"
+
+
 def ledger_of(pipeline: OnRedis, event: Event) -> list[LedgerRow]:
     """What the fold did for the event."""
     rows = pipeline.store.records.ledger.of_event(event.key)
