@@ -154,7 +154,8 @@ class Locks:
         names = [FENCE, *(LOCK + key for key in keys)]
         if ticket is not None:
             names += [LINE + key for key in keys]
-        arguments = (owner, ttl_ms, floor, ticket or "", self._patience, LINE_MS)
+        # As MongoDB gives it, it is of a kind of int that redis-py does not send through hiredis.
+        arguments = (owner, ttl_ms, int(floor), ticket or "", self._patience, LINE_MS)
         try:
             fence, *refused = self._script(names, ("take", *arguments))
         except RedisError as error:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import structlog
 from rq import Queue
-from rq.executions import Execution
 from rq.job import Job
 
 from pipeline.declarations import Lane
@@ -25,13 +24,13 @@ class Hand(NamedTuple):
         queue: their lane.
         batches: what they are for; none where the job is refused.
         jobs: the jobs.
-        executions: RQ's note of each that has been started.
+        run: what RQ calls this run of them, once they have begun.
     """
 
     queue: Queue
     batches: Sequence[Batch]
     jobs: Sequence[Job]
-    executions: Sequence[Execution] = ()
+    run: str = ""
 
 
 def hands_of(jobs: Sequence[Job], queue: Queue) -> list[Hand]:

@@ -196,12 +196,13 @@ class JobQueue:
         pipe.expire(job.key, QUEUED_SECONDS)
 
     def add_along(self, batch: Batch, leader: Job, pipe: Pipeline) -> Job:
-        """The job of a batch that was done in another's run; not saved, but its lane is known."""
+        """Save the job of a batch that was done in another's run, as part of a pipeline."""
         queue = self._lanes[batch.lane]
         pipe.sadd(queue.redis_queues_keys, queue.key)
         job = started_job(batch, queue)
         job.started_at, job.ended_at = leader.started_at, leader.ended_at
         job.worker_name = leader.worker_name
+        job.save(pipeline=pipe)
         return job
 
     def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:

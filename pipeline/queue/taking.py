@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from typing import Any, Final, NamedTuple
 
 from redis import Redis
@@ -20,6 +19,7 @@ from rq.job import Job
 
 from pipeline.declarations import Lane
 from pipeline.queue.jobs import restored
+from pipeline.queue.scripts import script
 
 FEW: Final = 100
 """Events that one worker is to run, not several: they are done in a few hundredths of a second."""
@@ -56,8 +56,7 @@ class Taker:
         self._connection = connection
         self._room = room
         self._at, self._until = "", 0.0
-        script = resources.files("pipeline.queue").joinpath("take.lua").read_text()
-        self._script = connection.register_script(script)
+        self._script = connection.register_script(script("take"))
 
     def take(self, queue: Queue, job_id: str, *, leaving: bool) -> Taken:
         """The popped job, if it exists, and those from the head of its lane to run with it.

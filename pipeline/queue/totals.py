@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from typing import Final, NamedTuple
 
 from redis import Redis
@@ -17,6 +16,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from pipeline.metrics import Counts, Taken
+from pipeline.queue.scripts import script
 from pipeline.queue.text import text
 
 TOTALS: Final = "pipeline:metrics:1:totals"
@@ -26,9 +26,7 @@ LAST: Final = "pipeline:metrics:1:last"
 BETWEEN: Final = "\x1e"
 """Between fields and numbers; in no name and no label."""
 
-_FILE: Final = resources.files("pipeline.queue").joinpath("totals.lua").read_text()
-# It goes along each time, so without what is only for readers.
-_SCRIPT: Final = "\n".join(line for line in _FILE.splitlines() if not line.startswith("--"))
+_SCRIPT: Final = script("totals")
 
 
 class Read(NamedTuple):

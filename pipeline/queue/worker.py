@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSlow
 from rq import Queue
 from rq.exceptions import DequeueTimeout
-from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
@@ -32,9 +31,10 @@ from pipeline.declarations import Lane
 from pipeline.errors import Unavailable
 from pipeline.metrics import Counts
 from pipeline.metrics.catalogue import BATCH_WAIT, BATCHES
+from pipeline.queue.bookkeeping import begin, end
 from pipeline.queue.hand import Hand, going_on, hands_of
 from pipeline.queue.heartbeats import Heartbeats
-from pipeline.queue.jobs import JOB_SECONDS, RESULT_SECONDS, Report, batch_of, rq_queue
+from pipeline.queue.jobs import JOB_SECONDS, Report, batch_of, rq_queue
 from pipeline.queue.lanes import JobQueue
 from pipeline.queue.taking import Taker
 from pipeline.queue.text import text
@@ -289,17 +289,14 @@ class BatchWorker(SimpleWorker):
         """Say, as part of a pipeline, that the jobs have started, and that we are busy."""
         jobs = hand.jobs
         seconds = self.get_heartbeat_ttl(jobs[0])
-        executions = []
-        for job in jobs:
-            executions.append(Execution.create(job, seconds, pipe, worker_name=self.name))
-            job.prepare_for_execution(self.name, pipeline=pipe)
+        run = begin(jobs, hand.queue.name, self.name, seconds, pipe)
         self.set_state(WorkerStatus.BUSY, pipeline=pipe)
         self.set_current_job_id(jobs[0].id, pipeline=pipe)
         self.heartbeat(seconds, pipeline=pipe)
         self._heartbeats.beat(self.name, self.running, pipe)
         if hand.queue.name != Lane.REPAIR:
             self._traffic.note(pipe)
-        return hand._replace(executions=executions)
+        return hand._replace(run=run)
 
     def _say_ended(
         self, hand: Hand, *, report: Report = NOTHING, fault: str = "", back: bool = False
@@ -309,25 +306,27 @@ class BatchWorker(SimpleWorker):
         Returns:
             What we go on with, started, if anything.
         """
-        queue, _, jobs, executions = hand
+        queue, _, jobs, run = hand
         pending = {one.batch.id for one in report.shelved}
         pending |= {batch.id for batch in report.following}
         queues = [] if self._told_to_stop else self.queues
         onward, report = going_on(report, queues)
         ended: Any = now()
+        going = back or bool(fault)
+        finished = [job for job in jobs if not going and job.id not in pending]
+        others = [job for job in jobs if going or job.id in pending]
         with self.connection.pipeline(transaction=False) as pipe:
-            for job, execution in zip(reversed(jobs), reversed(executions), strict=True):
-                execution.delete(job, pipeline=pipe)
+            end(finished, others, queue.name, self.name, run, ended, pipe)
+            for job in reversed(jobs):
                 if back:
                     queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
                     continue
                 job.ended_at = ended
                 if fault:
                     job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
-                elif job.id not in pending:
-                    self._say_finished(job, pipe)
             for batch in report.along:
-                self._say_finished(self._lanes.add_along(batch, jobs[0], pipe), pipe)
+                beside = self._lanes.add_along(batch, jobs[0], pipe)
+                end([beside], [], batch.lane, self.name, run, ended, pipe)
             if not back:
                 self._sum_up(hand, len(report.along), pipe, failed=bool(fault))
             with _untold("what follows"):
@@ -352,12 +351,6 @@ class BatchWorker(SimpleWorker):
             self.increment_total_working_time(one.ended_at - one.started_at, pipe)
         count = "failed_job_count" if failed else "successful_job_count"
         pipe.hincrby(self.key, count, len(hand.jobs) + along)
-
-    def _say_finished(self, job: Job, pipe: Pipeline) -> None:
-        job._result = None  # noqa: SLF001
-        job._handle_success(RESULT_SECONDS, pipeline=pipe, worker_name=self.name)  # noqa: SLF001
-        # RQ's own way asks for the keys of dependencies as well; a job of ours has none.
-        pipe.expire(job.key, RESULT_SECONDS)
 
 
 @contextmanager

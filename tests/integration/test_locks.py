@@ -4,9 +4,11 @@ import itertools
 import random
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import bson
 import pytest
 from redis import Redis
 
@@ -197,6 +199,24 @@ def test_fences_rise_over_calls_wipes_restarts_of_scripts_and_floors(
         fences.append(take(locks, "one", "c", floor=fences[-1] + 10).fence)
         assert fences[-1] > fences[-2] + 10
     assert fences == sorted(set(fences))
+
+
+def test_a_fence_as_mongodb_gives_it_is_sent_as_a_plain_number(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where hiredis is installed redis-py sends no other, and nobody would get a lease."""
+    (met,) = bson.decode(bson.encode({"fence": take(locks, "one", "a").fence})).values()
+    sent: list[object] = []
+
+    def answer(_names: Sequence[str], arguments: Sequence[object]) -> list[bytes]:
+        sent.extend(arguments)
+        return [b"1"]
+
+    monkeypatch.setattr(locks, "_script", answer)
+    take(locks, "two", "b", floor=met)
+    assert met in sent
+    assert {type(one) for one in sent} == {str, int}
+    assert type(met) is not int
 
 
 def test_a_floor_lifts_fences_over_a_clock_that_is_behind(
