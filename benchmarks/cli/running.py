@@ -225,7 +225,15 @@ def _measured(
 def _progress(total: int) -> Iterator[tuple[Callable[[Step, str, int], None], Callable[[], None]]]:
     """Two bars: the runs, and the one that is under way."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bars:
+    # Drawn seldom, and for nobody not at all: it takes its time from what is measured.
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        refresh_per_second=2,
+        disable=not err.is_terminal,
+    ) as bars:
         runs, current = bars.add_task("runs", total=total), bars.add_task("")
 
         def told(step: Step, what: str, events: int) -> None:

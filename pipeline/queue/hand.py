@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import structlog
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from pipeline.declarations import Lane
 from pipeline.errors import JobRefused
-from pipeline.queue.jobs import Report, batch_of, started_job
+from pipeline.queue.jobs import Report, batch_of, job_of
 from pipeline.store import Batch
 
 log = structlog.get_logger(__name__)
@@ -68,4 +68,5 @@ def going_on(report: Report, queues: Iterable[Queue]) -> tuple[Hand | None, Repo
     if queue is None or batch is None:
         return None, report
     rest = [other for other in report.following if other is not batch]
-    return Hand(queue, [batch], [started_job(batch, queue)]), report._replace(following=rest)
+    job = job_of(batch, queue, JobStatus.STARTED)
+    return Hand(queue, [batch], [job]), report._replace(following=rest)

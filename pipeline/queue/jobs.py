@@ -62,25 +62,13 @@ def rq_queue(name: str, connection: Redis) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
-def job_data(batch: Batch) -> Any:
-    """The batch as RQ enqueues it."""
-    return Queue.prepare_data(ENTRY_POINT, job_id=batch.id, timeout=JOB_SECONDS, **_facts(batch))
-
-
-def shelved_job(batch: Batch, queue: Queue, *, scheduled: bool) -> Job:
-    """The batch as a job that is in no queue; not saved."""
-    status = JobStatus.SCHEDULED if scheduled else JobStatus.FAILED
-    return queue.create_job(
+def job_of(batch: Batch, queue: Queue, status: JobStatus) -> Job:
+    """The batch as a job of a lane; not saved."""
+    job = queue.create_job(
         ENTRY_POINT, job_id=batch.id, timeout=JOB_SECONDS, status=status, **_facts(batch)
     )
-
-
-def started_job(batch: Batch, queue: Queue) -> Job:
-    """The batch as a job that is started at once and waits in no queue; not saved."""
-    job = queue.create_job(
-        ENTRY_POINT, job_id=batch.id, timeout=JOB_SECONDS, status=JobStatus.STARTED, **_facts(batch)
-    )
-    job.origin, job.enqueued_at = queue.name, now()
+    if status in (JobStatus.QUEUED, JobStatus.STARTED):
+        job.enqueued_at = now()
     return job
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import AuthenticationError, RedisError
 from rq import Queue
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.results import get_key as results_key
@@ -25,10 +25,8 @@ from pipeline.queue.jobs import (
     QUEUED_SECONDS,
     Report,
     Shelved,
-    job_data,
+    job_of,
     rq_queue,
-    shelved_job,
-    started_job,
 )
 from pipeline.queue.room import Room
 from pipeline.queue.standing import standing
@@ -190,19 +188,15 @@ class JobQueue:
 
     def add_started(self, job: Job, pipe: Pipeline) -> None:
         """Save, as part of a pipeline, a job that has started and waits in no lane."""
-        queue = self._lanes[job.origin]
-        pipe.sadd(queue.redis_queues_keys, queue.key)
-        job.save(pipeline=pipe)
-        pipe.expire(job.key, QUEUED_SECONDS)
+        self._save(job, self._lanes[job.origin], pipe)
 
     def add_along(self, batch: Batch, leader: Job, pipe: Pipeline) -> Job:
         """Save the job of a batch that was done in another's run, as part of a pipeline."""
         queue = self._lanes[batch.lane]
-        pipe.sadd(queue.redis_queues_keys, queue.key)
-        job = started_job(batch, queue)
+        job = job_of(batch, queue, JobStatus.STARTED)
         job.started_at, job.ended_at = leader.started_at, leader.ended_at
         job.worker_name = leader.worker_name
-        job.save(pipeline=pipe)
+        self._save(job, queue, pipe)
         return job
 
     def _add(self, batches: Sequence[Batch], pipe: Pipeline) -> None:
@@ -211,7 +205,14 @@ class JobQueue:
             if batch.attempt:
                 for shelf in (FailedJobRegistry(queue=queue), _scheduled(queue)):
                     pipe.zrem(shelf.key, batch.id)
-            queue.enqueue_many([job_data(batch)], pipeline=pipe)
+            # As RQ's own way, without what is for jobs that depend on others.
+            self._save(job_of(batch, queue, JobStatus.QUEUED), queue, pipe)
+            queue.push_job_id(batch.id, pipeline=pipe)
+
+    def _save(self, job: Job, queue: Queue, pipe: Pipeline) -> None:
+        pipe.sadd(queue.redis_queues_keys, queue.key)
+        job.save(pipeline=pipe)
+        pipe.expire(job.key, QUEUED_SECONDS)
 
     def _clear(self, batches: Sequence[str], pipe: Pipeline) -> None:
         """Take batches off all shelves."""
@@ -227,7 +228,7 @@ class JobQueue:
         """
         for batch, due_at, cause in shelved:
             queue = self._lanes[batch.lane]
-            job = shelved_job(batch, queue, scheduled=due_at is not None)
+            job = job_of(batch, queue, JobStatus.SCHEDULED if due_at else JobStatus.FAILED)
             if due_at is None:
                 FailedJobRegistry(queue=queue).add(
                     job, ttl=FAILURE_SECONDS, exc_string=cause, pipeline=pipe
