@@ -14,7 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 from redis.client import Pipeline
-from rq.job import Job, JobStatus
+from rq.job import Job
 from rq.registry import FinishedJobRegistry, StartedJobRegistry
 from rq.utils import now, utcformat
 
@@ -29,7 +29,7 @@ def begin(jobs: Sequence[Job], lane: str, worker: str, silence: int, pipe: Pipel
     """Enter, as part of a pipeline, that jobs of a lane have begun.
 
     Args:
-        jobs: which; they know it themselves afterwards.
+        jobs: which; they know afterwards by whom and when.
         lane: whose they are.
         worker: who has begun them.
         silence: after how many seconds without a word the worker counts as gone.
@@ -41,7 +41,6 @@ def begin(jobs: Sequence[Job], lane: str, worker: str, silence: int, pipe: Pipel
     run, at = uuid4().hex, now()
     for job in jobs:
         job.worker_name, job.started_at, job.last_heartbeat = worker, at, at
-        job._status = JobStatus.STARTED  # noqa: SLF001 - its setter would tell Redis
     moment = (utcformat(at), at.timestamp())
     ids = (job.id for job in jobs)
     pipe.eval(_BEGIN, 1, _begun(lane), worker, run, *moment, silence, *ids)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSlow
 from rq import Queue
 from rq.exceptions import DequeueTimeout
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 from rq.utils import now
@@ -317,12 +317,14 @@ class BatchWorker(SimpleWorker):
         others = [job for job in jobs if going or job.id in pending]
         with self.connection.pipeline(transaction=False) as pipe:
             end(finished, others, queue.name, self.name, run, ended, pipe)
+            # What has not gone well is told by RQ itself, by what its own worker calls.
             for job in reversed(jobs):
                 if back:
                     queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
                     continue
                 job.ended_at = ended
                 if fault:
+                    job.set_status(JobStatus.FAILED, pipeline=pipe)
                     job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
             for batch in report.along:
                 beside = self._lanes.add_along(batch, jobs[0], pipe)

@@ -3,7 +3,7 @@
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from rq.registry import (
     ScheduledJobRegistry,
     StartedJobRegistry,
 )
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from pipeline import jobs
@@ -28,12 +29,13 @@ from pipeline.declarations import Lane
 from pipeline.errors import PipelineError, Unavailable
 from pipeline.event import Event
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, connect
+from pipeline.queue.jobs import Shelved
 from pipeline.queue.room import Room
 from pipeline.queue.worker import Run
 from pipeline.reporting import report
 from pipeline.store import Batch, LedgerRow
 from pipeline.sweeping import Sweep
-from tests.facts import Document, fact
+from tests.facts import NOON, Document, fact
 from tests.integration.harness import Harness
 from tests.integration.letters import fetch
 from tests.integration.sample_handlers import broken
@@ -75,10 +77,14 @@ class OnRedis(Harness):
 
 def burst(redis: Redis, run: Run) -> None:
     """Run all jobs in a worker that ends when the lanes are empty."""
-    worker = BatchWorker(
+    worker_of(redis, run).work(burst=True, logging_level="CRITICAL")
+
+
+def worker_of(redis: Redis, run: Run) -> BatchWorker:
+    """A worker of all lanes."""
+    return BatchWorker(
         redis, name="burst", lanes=LANES, run=run, room=500, heartbeats=Heartbeats(redis, 10)
     )
-    worker.work(burst=True, logging_level="CRITICAL")
 
 
 @pytest.fixture
@@ -356,6 +362,73 @@ def test_jobs_go_back_to_the_head_of_their_lane_while_mongodb_is_away(
     assert actions_lane(redis_server).get_job_ids() == [batch.id for batch in batches]
     assert shelf(redis_server, FailedJobRegistry) == []
     assert shelf(redis_server, StartedJobRegistry) == []
+
+
+Ending = Callable[[Batch], Report]
+
+
+def follow_itself(other: Batch) -> Report:
+    """It is to be run again at once."""
+    return Report(following=[other])
+
+
+def wait_for_a_moment(other: Batch) -> Report:
+    """It is to be run again at a moment."""
+    return Report(shelved=[Shelved(other, NOON, "not yet")])
+
+
+def fail(_other: Batch) -> Report:
+    """Of a fault of ours."""
+    raise RuntimeError("told to fail")
+
+
+def lose_mongodb(_other: Batch) -> Report:
+    """For a while."""
+    raise Unavailable("MongoDB did not answer")
+
+
+@pytest.mark.parametrize(
+    ("ending", "one", "other", "failed"),
+    [
+        (follow_itself, "finished", "queued", 0),
+        (wait_for_a_moment, "finished", "scheduled", 0),
+        (fail, "failed", "failed", 2),
+        (lose_mongodb, "queued", "queued", 0),
+    ],
+)
+def test_of_jobs_run_together_rq_shows_what_became_of_each(
+    lanes: JobQueue,
+    redis_server: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ending: Ending,
+    one: str,
+    other: str,
+    failed: int,
+) -> None:
+    """And none of them as started; only what has finished has a result without a fault."""
+    monkeypatch.setattr("pipeline.queue.worker.PAUSE_SECONDS", 0)
+    batches = [Batch.of("tickets.apply", [f"e{n}@a/d"], "actions") for n in range(2)]
+    lanes.enqueue(batches)
+    worker_of(redis_server, lambda _batches: ending(batches[1])).work(
+        burst=True, logging_level="CRITICAL", max_jobs=1
+    )
+    jobs = [fetch(redis_server, batch.id) for batch in batches]
+    shown = [job.get_status().value for job in jobs if job is not None]
+    assert shown == [one, other]
+    finished = [b.id for b, status in zip(batches, shown, strict=True) if status == "finished"]
+    assert shelf(redis_server, FinishedJobRegistry) == finished
+    assert len(shelf(redis_server, FailedJobRegistry)) == failed
+    assert shelf(redis_server, StartedJobRegistry) == []
+    assert redis_server.keys("rq:execution*") == []
+    succeeded = [
+        job.id
+        for job in jobs
+        if job is not None
+        for result in job.results()
+        if result.type is Result.Type.SUCCESSFUL
+    ]
+    assert succeeded == finished
 
 
 @pytest.mark.parametrize("function", ["os.getpid", "pipeline.jobs.refuse", "subprocess.run"])
