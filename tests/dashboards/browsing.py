@@ -16,7 +16,8 @@ EXPECTED: Final = ("Failed to load resource", "Failed to fetch", "[hx-csp] block
 
 PASSWORD: Final = "correct horse"  # noqa: S105 - of a test
 
-expect.set_options(timeout=20_000)
+# A look at the pipeline is good for twenty times as long as it took, and here it may take seconds.
+expect.set_options(timeout=90_000)
 
 
 @contextmanager

@@ -109,6 +109,15 @@ def test_a_job_carries_json_and_ids_only(lanes: JobQueue, redis_server: Redis) -
     assert data == ["pipeline.jobs.run", None, [ONE.handler, ONE.id, list(ONE.events), 0, 0], {}]
 
 
+def test_a_job_says_since_when_it_waits(lanes: JobQueue, redis_server: Redis) -> None:
+    """How long that was is measured by it, and RQ's own tools show it."""
+    lanes.enqueue([ONE])
+    job = fetch(redis_server, ONE.id)
+    assert job is not None
+    assert job.enqueued_at is not None
+    assert job.created_at <= job.enqueued_at
+
+
 def test_a_job_goes_to_the_lane_of_its_handler(lanes: JobQueue) -> None:
     """Observers and actions wait apart."""
     lanes.enqueue([ONE, TWO])
