@@ -16,7 +16,11 @@ from workers.bootstrap import Application
 
 WARM_UP: Final = "warm-up"
 ROUND: Final = 20
-"""Events that are sent to warm up, as often as it takes."""
+"""Single events that are sent to warm up."""
+SINGLE: Final = 5 * ROUND
+"""So many of them; where that has not reached every worker, many are sent at once."""
+SHARE: Final = 200
+"""Of many, so many at least for each worker."""
 
 
 def nobodys(number: int) -> Event:
@@ -33,7 +37,7 @@ def nobodys(number: int) -> Event:
 
 
 def warm_up(app: Application, workers: int, tick: Tick) -> None:
-    """Send single events until so many workers have done some, and forget them.
+    """Send events until so many workers have done some, and forget them.
 
     Nothing is sent where no handler is for them.
 
@@ -47,9 +51,13 @@ def warm_up(app: Application, workers: int, tick: Tick) -> None:
     while len(database["batches"].distinct("worker")) < workers:
         if time.monotonic() > deadline:
             raise StalledError(f"{sent} events were not done by {workers} workers")
-        for number in range(sent, sent + ROUND):
-            app.dispatcher.submit([nobodys(number)])
-        sent += ROUND
+        # Single events are left to the worker that is at others; of many everybody takes a share.
+        few = sent < SINGLE
+        size = ROUND if few else workers * max(SHARE, app.settings.batch_size)
+        events = [nobodys(number) for number in range(sent, sent + size)]
+        for part in [[event] for event in events] if few else [events]:
+            app.dispatcher.submit(part)
+        sent += size
         wait_until_idle(app, tick=tick)
     for name in ("events", "payloads", "ledger", "batches", *app.registry.tables()):
         database[name].delete_many({})
