@@ -1,6 +1,8 @@
 -- Enters in RQ's books that a worker has begun some jobs of one lane, as RQ's own worker does.
 -- One command, however many jobs there are. A job that Redis has lost meanwhile gets no half of one.
 --
+-- RQ keeps the list of a job's runs a minute longer than the run itself.
+--
 -- KEYS[1]  sorted set of the lane's jobs that have begun
 -- ARGV[1]  the worker's name
 -- ARGV[2]  what RQ is to call this run of them

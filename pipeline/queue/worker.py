@@ -312,19 +312,20 @@ class BatchWorker(SimpleWorker):
         queues = [] if self._told_to_stop else self.queues
         onward, report = going_on(report, queues)
         ended: Any = now()
-        going = back or bool(fault)
-        finished = [job for job in jobs if not going and job.id not in pending]
-        others = [job for job in jobs if going or job.id in pending]
+        well = not (back or fault)
+        finished = [job for job in jobs if well and job.id not in pending]
+        others = [job for job in jobs if not well or job.id in pending]
         with self.connection.pipeline(transaction=False) as pipe:
             end(finished, others, queue.name, self.name, run, ended, pipe)
-            # What has not gone well is told by RQ itself, by what its own worker calls.
             for job in reversed(jobs):
                 if back:
+                    # Its public way takes a function, not a job that is there.
                     queue._enqueue_job(job, pipeline=pipe, at_front=True)  # noqa: SLF001
                     continue
                 job.ended_at = ended
                 if fault:
                     job.set_status(JobStatus.FAILED, pipeline=pipe)
+                    # What RQ's own worker calls; nothing public enters a failure.
                     job._handle_failure(fault, pipe, self.name)  # noqa: SLF001
             for batch in report.along:
                 beside = self._lanes.add_along(batch, jobs[0], pipe)

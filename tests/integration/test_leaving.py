@@ -12,6 +12,7 @@ from pipeline.declarations import Lane
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, taking
 from pipeline.queue.jobs import rq_queue
 from pipeline.queue.taking import FEW, LEFT_MS, Taken, Taker
+from pipeline.queue.worker import Run
 from pipeline.store import Batch
 
 ROOM = 500
@@ -183,9 +184,7 @@ def test_a_worker_in_a_burst_runs_what_another_is_left(
     take(Taker(redis_server, ROOM), redis_server)
     one = batch("b")
     lanes.enqueue([one])
-    ran: list[tuple[str, str]] = []
-    worker_of(redis_server, "other", ran).work(burst=True, max_jobs=1, logging_level="CRITICAL")
-    assert ran == [("other", one.id)]
+    assert another_runs(redis_server, burst=True) == [one.id]
 
 
 def test_a_job_that_is_there_no_more_is_nobodys_work(lanes: JobQueue, redis_server: Redis) -> None:
@@ -198,16 +197,23 @@ def test_a_job_that_is_there_no_more_is_nobodys_work(lanes: JobQueue, redis_serv
     assert ids(take(Taker(redis_server, ROOM), redis_server)) == [one.id]
 
 
-def worker_of(redis: Redis, name: str, ran: list[tuple[str, str]]) -> BatchWorker:
-    """A worker that writes down which jobs it ran."""
-
-    def run(batches: Sequence[Batch]) -> Report:
-        ran.extend((name, one.id) for one in batches)
-        return Report()
-
+def worker_of(redis: Redis, name: str, run: Run) -> BatchWorker:
+    """A worker of all lanes."""
     return BatchWorker(
         redis, name=name, lanes=list(Lane), run=run, room=ROOM, heartbeats=Heartbeats(redis, 10)
     )
+
+
+def another_runs(redis: Redis, *, burst: bool = False) -> list[str]:
+    """Which jobs another worker runs first."""
+    ran: list[str] = []
+
+    def run(batches: Sequence[Batch]) -> Report:
+        ran.extend(one.id for one in batches)
+        return Report()
+
+    worker_of(redis, "other", run).work(burst=burst, max_jobs=1, logging_level="CRITICAL")
+    return ran
 
 
 def test_what_is_left_to_a_worker_that_died_is_done_by_another_a_moment_later(
@@ -218,9 +224,7 @@ def test_what_is_left_to_a_worker_that_died_is_done_by_another_a_moment_later(
     take(Taker(redis_server, ROOM), redis_server)
     one = batch("b")
     lanes.enqueue([one])
-    ran: list[tuple[str, str]] = []
-    worker_of(redis_server, "other", ran).work(max_jobs=1, logging_level="CRITICAL")
-    assert ran == [("other", one.id)]
+    assert another_runs(redis_server) == [one.id]
 
 
 def test_a_worker_that_leaves_a_few_events_takes_what_is_in_other_lanes(
@@ -232,9 +236,7 @@ def test_a_worker_that_leaves_a_few_events_takes_what_is_in_other_lanes(
     take(Taker(redis_server, ROOM), redis_server)
     left, other = batch("b"), batch("c", of="mails.send", lane="effects")
     lanes.enqueue([left, other])
-    ran: list[tuple[str, str]] = []
-    worker_of(redis_server, "other", ran).work(max_jobs=1, logging_level="CRITICAL")
-    assert ran == [("other", other.id)]
+    assert another_runs(redis_server) == [other.id]
     assert rq_queue("actions", redis_server).get_job_ids() == [left.id]
 
 
@@ -256,10 +258,7 @@ def test_two_workers_run_what_comes_while_one_is_at_it_together_and_in_its_order
             raise RuntimeError("told to fail")
         return Report()
 
-    slow = BatchWorker(
-        redis_server, name="slow", lanes=list(Lane), run=run, room=ROOM,
-        heartbeats=Heartbeats(redis_server, 10),
-    )  # fmt: skip
+    slow = worker_of(redis_server, "slow", run)
     slow.death_penalty_class = TimerDeathPenalty  # the other one wants the main thread
     lanes.enqueue([first])
     thread = threading.Thread(target=lambda: _two_jobs(slow), daemon=True)
