@@ -12,8 +12,7 @@ from itertools import count
 from typing import Any, Final
 
 from benchmarks.feeding import processes, wait_for_workers
-from benchmarks.peers.keys import remove_keys
-from benchmarks.places import ensure_alone
+from benchmarks.places import ensure_alone, leave
 from benchmarks.spec import Spec
 from pipeline.settings import Settings
 from workers.bootstrap import Application, Servers, application
@@ -34,8 +33,10 @@ class Bench:
     def fresh(self, **changes: Any) -> Iterator[Application]:
         """An application on a database of its own, which is dropped afterwards.
 
-        So are the jobs that nobody waited for, such as a verification that was begun meanwhile:
-        the next run would take them for another pipeline's.
+        So is what the run has left in Redis.
+
+        Raises:
+            PlaceTakenError: another pipeline uses this Redis.
         """
         name = f"bench_{datetime.now(UTC):%Y%m%d_%H%M%S}_{next(_numbers)}"
         settings = self.settings.model_copy(update={"database": name, **changes})
@@ -44,7 +45,7 @@ class Bench:
             try:
                 yield app
             finally:
-                remove_keys(app.redis, "rq:*")
+                leave(app)
                 app.store.database.client.drop_database(name)
 
     @contextmanager

@@ -6,11 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from benchmarks.peers.keys import remove_keys
 from workers.bootstrap import Application
 from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
 MARK: Final = "made-by-benchmarks.json"
 """In a folder that we have made, and so may wipe; holds what was run there last."""
+
+OURS: Final = ("rq:*", "pipeline:*")
+"""The keys of a pipeline, and of RQ, through which it runs."""
 
 
 class PlaceTakenError(Exception):
@@ -62,3 +66,13 @@ def ensure_alone(app: Application) -> None:
     """
     if app.heartbeats.running() or any(app.queue.lengths().values()):
         raise PlaceTakenError("another pipeline uses this Redis; give this run one of its own")
+
+
+def leave(app: Application) -> None:
+    """Remove what a run leaves in Redis: the next one would take it for another pipeline's.
+
+    There are jobs that nobody has waited for, such as a verification that was begun meanwhile,
+    and signs of life and leases of workers that were killed.
+    """
+    for pattern in OURS:
+        remove_keys(app.redis, pattern)

@@ -11,11 +11,10 @@ from pydantic import SecretStr
 
 from benchmarks.feeding import feed, processes, wait_for_workers
 from benchmarks.measuring import Commits
-from benchmarks.peers.keys import remove_keys
 from benchmarks.peers.ledgered import HANDLERS, moments_by_ledger
 from benchmarks.peers.peer import Guarantees, Moments
 from benchmarks.peers.place import Place
-from benchmarks.places import ensure_alone
+from benchmarks.places import ensure_alone, leave
 from benchmarks.results import PIPELINE
 from benchmarks.warming import warm_up
 from pipeline import Event
@@ -75,8 +74,7 @@ class Ours:
                 wait_for_workers(app, supervisor)
                 warm_up(app, workers, supervisor.tend)
                 yield OurSession(app, supervisor)
-            # A verification that was begun in between is not waited for.
-            remove_keys(app.redis, "rq:*")
+            leave(app)
 
 
 class OurSession:

@@ -21,7 +21,7 @@ def settle(
     """Mark the batches done by this run, and add what the outcome says.
 
     Raises:
-        Outdated: some of them were done already.
+        Outdated: some of them were done already, or are gone.
     """
     # The caller enqueues them; the sweeper does where that failed.
     soon = now + timedelta(seconds=settings.rescue_after)

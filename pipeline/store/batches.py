@@ -152,7 +152,7 @@ class Batches:
         batch that follows itself becomes pending again.
 
         Raises:
-            Outdated: one of them was done already.
+            Outdated: one of them was done already, or is gone.
         """
         claim = {
             "q": {"_id": {"$in": list(claimed)}, "done": False},
@@ -166,7 +166,7 @@ class Batches:
         additions += [_done(batch, created_at, run) for batch in along]
         matched = update(self._batches, [claim, *additions], self._session)
         if matched - len(additions) < len(claimed):
-            raise Outdated("a batch to be claimed is done already")
+            raise Outdated("a batch to be claimed is done already, or gone")
 
     def pending(self, batches: Collection[str]) -> dict[str, Batch]:
         """Those of the batches that are not done, by id."""

@@ -7,9 +7,12 @@ import redis
 
 from benchmarks.bench import Bench
 from benchmarks.places import PlaceTakenError
+from benchmarks.warming import warm_up
 from pipeline.declarations import Lane
 from pipeline.settings import Settings
+from pipeline.slots import Part
 from pipeline.store import Batch
+from pipeline.verification import report_of
 from workers.bootstrap import Servers
 
 LEFT = Batch.of("pipeline.verify", ("one",), Lane.REPAIR)
@@ -29,6 +32,28 @@ def test_what_a_run_leaves_in_the_lanes_is_gone_for_the_next(bench: Bench) -> No
     with bench.fresh() as app:
         assert not any(app.queue.lengths().values())
         assert name not in app.store.database.client.list_database_names()
+
+
+def test_what_a_killed_worker_leaves_is_gone_for_the_next_run(bench: Bench) -> None:
+    """Its sign of life, and its leases, which end by themselves only after a while."""
+    with bench.fresh() as app:
+        app.heartbeats.beat("worker-1@here-17", ["a job"])
+        assert not app.locks.take(["an id"], "its run", ttl_ms=60_000).busy
+    with bench.fresh() as app:
+        assert not list(app.redis.scan_iter("pipeline:*"))
+
+
+def test_a_verification_that_was_begun_while_workers_warmed_up_comes_to_its_end(
+    bench: Bench,
+) -> None:
+    """What the warm-up forgets is its own, and not the work of a sample."""
+    with bench.fresh() as app:
+        verifier = app.verifier("worker")
+        name, batches = verifier.begin(Part(0, 256))
+        warm_up(app, 0, lambda: None)
+        for batch in batches:
+            verifier.run(batch)
+        assert report_of(app.store, name, limit=1).ended_at is not None
 
 
 def test_jobs_of_another_pipeline_are_left_alone(bench: Bench) -> None:
