@@ -49,6 +49,8 @@ SUSPENSION_SECONDS: Final = 1.0
 """How often a busy worker looks whether `rq suspend` was given."""
 PAUSE_SECONDS: Final = 1.0
 """Between tries while a server is away."""
+SHORTEST_WAIT: Final = 0.005
+"""Seconds. Redis 6 cuts a timeout to whole milliseconds, and takes none of them for no timeout."""
 
 NOTHING: Final = Report()
 
@@ -208,6 +210,8 @@ class BatchWorker(SimpleWorker):
         if not keys:
             time.sleep(seconds or 0.0)
             raise DequeueTimeout(seconds, keys)
+        if seconds is not None:
+            seconds = max(seconds, SHORTEST_WAIT)
         # RQ says whole seconds; Redis, which it hands them to, takes fractions too.
         return cast(
             "tuple[bytes, bytes] | None",

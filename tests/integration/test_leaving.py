@@ -7,9 +7,11 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.timeouts import TimerDeathPenalty
+from structlog.testing import capture_logs
 
 from pipeline.declarations import Lane
 from pipeline.queue import BatchWorker, Heartbeats, JobQueue, Report, taking
+from pipeline.queue import worker as worker_module
 from pipeline.queue.jobs import rq_queue
 from pipeline.queue.taking import FEW, LEFT_MS, Taken, Taker
 from pipeline.queue.worker import Run
@@ -238,6 +240,31 @@ def test_a_worker_that_leaves_a_few_events_takes_what_is_in_other_lanes(
     lanes.enqueue([left, other])
     assert another_runs(redis_server) == [other.id]
     assert rq_queue("actions", redis_server).get_job_ids() == [left.id]
+
+
+def test_what_is_left_for_less_than_a_millisecond_is_not_waited_for_without_end(
+    lanes: JobQueue, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis takes so short a timeout for none, and the worker would stand still for a minute."""
+
+    class Leaving(Taker):
+        """Puts the first job back, for a time that is nearly over."""
+
+        left = False
+
+        def take(self, queue: Queue, job_id: str, *, leaving: bool) -> Taken:
+            if self.left:
+                return super().take(queue, job_id, leaving=leaving)
+            self.left = True
+            redis_server.lpush(queue.key, job_id)
+            return Taken(left_seconds=0.0009)
+
+    monkeypatch.setattr(worker_module, "Taker", Leaving)
+    one = batch("a")
+    lanes.enqueue([one])
+    with capture_logs() as said:
+        assert another_runs(redis_server) == [one.id]
+    assert not [line for line in said if line["event"] == "redis_away"]
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
