@@ -253,6 +253,7 @@ def test_what_is_left_for_less_than_a_millisecond_is_not_waited_for_without_end(
         left = False
 
         def take(self, queue: Queue, job_id: str, *, leaving: bool) -> Taken:
+            """The first is left to another, who is done with its own in the next moment."""
             if self.left:
                 return super().take(queue, job_id, leaving=leaving)
             self.left = True
