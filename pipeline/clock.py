@@ -10,7 +10,8 @@ from typing import Protocol
 def to_milliseconds(moment: datetime) -> datetime:
     """The moment in UTC without its microseconds, as BSON keeps it."""
     moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    spare = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - spare) if spare else moment
 
 
 def from_milliseconds(moment: datetime) -> datetime:

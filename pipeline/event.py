@@ -118,8 +118,10 @@ class Event(BaseModel):
 
     def envelope(self) -> dict[str, Any]:
         """All but the payload, as `StoredEvent.of` takes it."""
-        fields = self.__dict__.items()
-        return {name: value for name, value in fields if name not in _PAYLOAD}
+        fields = self.__dict__.copy()
+        for name in _PAYLOAD:
+            fields.pop(name, None)
+        return fields
 
 
 class StoredEvent(Event):
@@ -127,9 +129,13 @@ class StoredEvent(Event):
 
     @classmethod
     def of(cls, envelope: dict[str, Any], read_payload: Callable[[str], dict[str, Any]]) -> Self:
-        """The event with this envelope and key; `read_payload` is called at most once."""
+        """The event with this envelope and key, which is used up.
+
+        `read_payload` is called at most once.
+        """
         event = cls.__new__(cls)
-        object.__setattr__(event, "__dict__", envelope | {"_read_payload": read_payload})
+        envelope["_read_payload"] = read_payload
+        object.__setattr__(event, "__dict__", envelope)
         object.__setattr__(event, "__pydantic_fields_set__", _FIELDS)
         object.__setattr__(event, "__pydantic_extra__", None)
         object.__setattr__(event, "__pydantic_private__", None)
@@ -143,7 +149,7 @@ class StoredEvent(Event):
 
 
 _FIELDS: Final = frozenset(Event.model_fields)
-_PAYLOAD: Final = frozenset(("payload", "_read_payload"))
+_PAYLOAD: Final = ("payload", "_read_payload")
 
 
 def event_key(event_id: str, tenant: str, source: str) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
+
+from bson.codec_options import CodecOptions
 
 from pipeline.errors import PayloadExpired
 from pipeline.event import Event, StoredEvent, decode_payload, event_id_of
 from pipeline.slots import slot_of
+
+AS_ROWS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(document_class=dict)
+"""Moments come without a zone, and get theirs here. BSON's own is written in Python and asked at
+each comparison and each writing, which was a tenth of all that a worker did."""
 
 ReadPayload = Callable[[str], dict[str, Any]]
 """From an event key to the payload."""
@@ -62,7 +68,7 @@ def keys_apart(records: Mapping[str, EventRecord]) -> list[str]:
 def with_payloads(records: Mapping[str, EventRecord], apart: ReadPayload) -> dict[str, EventRecord]:
     """The same records, their payloads not yet read; `apart` reads those that stand apart."""
     return {
-        key: record._replace(event=_event(record.event.envelope(), record.body, apart))
+        key: EventRecord(_event(record.event.envelope(), record.body, apart), *record[1:])
         for key, record in records.items()
     }
 
@@ -109,20 +115,27 @@ def stored(note: Voided) -> dict[str, Any]:
     return {**note._asdict(), "fallen": list(note.fallen)}
 
 
+def in_utc(moment: datetime) -> datetime:
+    """A moment that came without a zone."""
+    # A fifth of the time that `replace` takes.
+    return datetime.combine(moment, moment.time(), UTC)
+
+
 def record_of(doc: dict[str, Any], apart: ReadPayload) -> EventRecord:
     """The event of a row, which is used up; `apart` reads a payload that stands apart."""
     key, body = doc.pop("_id"), doc.pop("body", None)
-    received_at = doc.pop("received_at")
+    received_at = in_utc(doc.pop("received_at"))
     copies, conflicts = doc.pop("copies", 0), doc.pop("conflicts", 0)
     doc.pop("repeated", None)
     doc.pop("slot", None)
     voided = doc.pop("voided", None)
+    doc["occurred_at"] = in_utc(doc["occurred_at"])
     doc["key"], doc["event_id"] = key, event_id_of(key)
     return EventRecord(
         _event(doc, body, apart),
         received_at,
         copies,
         conflicts,
-        Voided(**voided) if voided else None,
+        Voided(**voided | {"at": in_utc(voided["at"])}) if voided else None,
         body,
     )

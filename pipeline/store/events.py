@@ -22,10 +22,12 @@ from pipeline.event import Event, event_id_of
 from pipeline.slots import slot_of
 from pipeline.store.commands import ROUND_TRIP, SCANNED, insert
 from pipeline.store.event_rows import (
+    AS_ROWS,
     BODY_BYTES,
     EventRecord,
     ReadPayload,
     Voided,
+    in_utc,
     keys_apart,
     payload_of,
     record_of,
@@ -76,7 +78,7 @@ class Events:
     """The events and their payloads, within one transaction or none."""
 
     def __init__(self, database: Database[dict[str, Any]], session: ClientSession | None) -> None:
-        self._events = database["events"]
+        self._events = database.get_collection("events", codec_options=AS_ROWS)
         self._payloads = database["payloads"]
         self._session = session
 
@@ -289,7 +291,8 @@ class Events:
         """When the last of these events happened; None where none of them is known."""
         among = {"_id": {"$in": list(keys)}}
         found = self._events.find(among, {"occurred_at": 1}, session=self._session)
-        return next((doc["occurred_at"] for doc in found.sort("occurred_at", -1).limit(1)), None)
+        last = next(iter(found.sort("occurred_at", DESCENDING).limit(1)), None)
+        return None if last is None else in_utc(last["occurred_at"])
 
     def count(self) -> int:
         """How many events are stored, from the collection's own count."""
