@@ -90,7 +90,7 @@ def _bulk(app: Application, spec: Spec, supervisor: Supervisor, told: Told) -> d
         arriving(spec.workload).events,
         on_submission=lambda fed: told("sending", fed.submitted),
         tick=supervisor.tend,
-        at_once=app.settings.batch_size if spec.workload.late else None,
+        at_once=app.settings.batch_size if spec.by_batch else None,
     )
     backlog = _waiting(app)
     seconds = wait_until_idle(app, tick=supervisor.tend) - fed.started

@@ -219,7 +219,11 @@ SCENARIOS: Final = (
         lambda events: [
             (
                 {"late": share, "duplicates": share},
-                Spec(workload=_bulk(events, late=share, duplicates=share), judged=True),
+                Spec(
+                    workload=_bulk(events, late=share, duplicates=share),
+                    judged=True,
+                    by_batch=True,
+                ),
             )
             for share in (0.0, 0.05, 0.2, 0.5)
         ],

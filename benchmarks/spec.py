@@ -26,6 +26,8 @@ class Spec(BaseModel):
         kill_every: seconds between two `kill -9` of a worker; None kills none.
         failing: how often handlers fail, and of which events; None lets none fail.
         judged: whether every table is compared with a sequential run afterwards.
+        by_batch: whether events are submitted a batch at a time instead of a window. Where order
+            counts they have to be: a window puts together what came apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,7 @@ class Spec(BaseModel):
     kill_every: float | None = Field(default=None, gt=0)
     failing: Failing | None = None
     judged: bool = False
+    by_batch: bool = False
 
     @model_validator(mode="after")
     def _timed(self) -> Self:
