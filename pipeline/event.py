@@ -135,10 +135,10 @@ class StoredEvent(Event):
         """
         event = cls.__new__(cls)
         envelope["_read_payload"] = read_payload
-        object.__setattr__(event, "__dict__", envelope)
-        object.__setattr__(event, "__pydantic_fields_set__", _FIELDS)
-        object.__setattr__(event, "__pydantic_extra__", None)
-        object.__setattr__(event, "__pydantic_private__", None)
+        _set_envelope(event, envelope)
+        _set_given(event, _FIELDS)
+        _set_extra(event, None)
+        _set_private(event, None)
         return event
 
     def __getattr__(self, name: str) -> Any:
@@ -147,6 +147,12 @@ class StoredEvent(Event):
         payload = self.__dict__["payload"] = self.__dict__["_read_payload"](self.key)
         return payload
 
+
+# The descriptors of the slots: the only way past a frozen model's own refusal.
+_set_envelope: Final = BaseModel.__dict__["__dict__"].__set__
+_set_given: Final = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra: Final = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private: Final = BaseModel.__dict__["__pydantic_private__"].__set__
 
 _FIELDS: Final = frozenset(Event.model_fields)
 _PAYLOAD: Final = ("payload", "_read_payload")

@@ -49,9 +49,11 @@ class State(BaseModel):
             StateMisfit: the model is another one by now, and doesn't fit them.
         """
         try:
-            return cls.model_validate(fields)
+            # As in `replace`; a document is read twice for each of its events.
+            read: Self = cls.__pydantic_validator__.validate_python(fields)
         except ValidationError as error:
             raise StateMisfit(_misfit(cls.__name__, error)) from error
+        return read
 
     def stored(self) -> dict[str, Any]:
         """The fields as MongoDB gives them back: whole milliseconds, and lists for tuples."""

@@ -134,11 +134,7 @@ class _FoldPlan:
         disorder, ended = self._disorder, self._arrivals.ended
         return {
             event: Result(
-                LedgerState.DONE,
-                folded.key,
-                wrote,
-                disorder=disorder.get(event),
-                held=ended.get(event),
+                LedgerState.DONE, folded.key, wrote, None, disorder.get(event), ended.get(event)
             )
             for folded in self.folded
             for event, wrote in folded.wrote.items()

@@ -346,7 +346,7 @@ def _document(row: LedgerRow) -> dict[str, Any]:
     """The row without what its id or a default tells: there are many of them."""
     document: dict[str, Any] = {
         "_id": row.id,
-        "state": row.state.value,
+        "state": row.state._value_,  # `value` is a property written in Python
         "key": row.key,
         "job": row.job,
         "write_at": row.write_at,
