@@ -71,7 +71,7 @@ def with_payloads(records: Mapping[str, EventRecord], apart: ReadPayload) -> dic
 
 
 def _read_anew(record: EventRecord, apart: ReadPayload) -> EventRecord:
-    # By place, as every event of a batch comes here twice: `_replace` takes twice the time.
+    # By place, as all that a fold hands on comes here: `_replace` takes twice the time.
     _, received_at, copies, conflicts, voided, body = record
     event = _event(record.event.envelope(), body, apart)
     return EventRecord(event, received_at, copies, conflicts, voided, body)
