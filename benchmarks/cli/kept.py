@@ -54,6 +54,8 @@ def tell(result: Result, *, as_json: bool) -> None:
     for line in lines(result.runs):
         table.add_row(*_cells(line))
     out.print(table)
+    if result.ended_at is None:
+        out.print("[yellow]![/] not run to its end", highlight=False)
     for each in misses(result.runs):
         of = f"{each.scenario}, {each.what}" if each.what else each.scenario
         out.print(

@@ -105,7 +105,8 @@ def run(
     """Run scenarios with servers and workers of their own, and keep what was measured.
 
     All runs of a scenario are made once, then all of them again in the other order.
-    Ends with 1 where a criterion is not met. Scenarios of events that are made up, and those that
+    Ends with 1 where a criterion is not met. Whatever ends it before, Ctrl-C too, the runs that
+    were made by then are kept. Scenarios of events that are made up, and those that
     are about certain handlers, take no --data.
 
     Example: pipeline bench run throughput rates --repeat 5
@@ -120,20 +121,20 @@ def run(
     logs.configure("warning", process=process_name("bench"))
     try:
         with explained():
-            result = _measured(chosen, events, repeat, data, selection)
+            result, cut = _measured(chosen, events, repeat, data, selection)
     except (PlaceTakenError, FlightsMissingError, UnfitFileError) as error:
         fail(str(error), Exit.USAGE)
-    except StalledError as error:
-        fail(str(error), Exit.FAILED)
-    except KeyboardInterrupt:
-        err.print("ended; all processes are stopped", highlight=False)
-        raise typer.Exit(INTERRUPTED) from None
-    target = target or RESULTS / f"{result.name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
-    tell(result, as_json=as_json)
-    if not as_json:
-        out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
+    except KeyboardInterrupt as why:
+        _end(why)
+    if result.runs:
+        target = target or RESULTS / f"{result.name}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+        tell(result, as_json=as_json)
+        if not as_json:
+            out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
+    if cut is not None:
+        _end(cut)
     if any(one.passed is False for one in result.runs):
         raise typer.Exit(Exit.FAILED)
 
@@ -161,6 +162,14 @@ def _selected(texts: Sequence[str], chosen: Sequence[Scenario]) -> Selection:
 
 def _interrupt() -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _end(why: StalledError | KeyboardInterrupt) -> NoReturn:
+    """End the command before it is done."""
+    if isinstance(why, StalledError):
+        fail(str(why), Exit.FAILED)
+    err.print("ended; all processes are stopped", highlight=False)
+    raise typer.Exit(INTERRUPTED)
 
 
 def _check(data: Path, chosen: Sequence[Scenario]) -> None:
@@ -193,7 +202,8 @@ def _measured(
     repeat: int,
     data: Path | None,
     only: Selection,
-) -> Result:
+) -> tuple[Result, StalledError | KeyboardInterrupt | None]:
+    """What was measured, and what ended it before it was done, if anything did."""
     # Whose events these are, theirs are the handlers.
     handlers = [HANDLERS] if data is None else None
     settings = settings_from(log_level="warning", handlers=handlers)
@@ -202,16 +212,20 @@ def _measured(
     settings = settings.model_copy(update={"data_dir": folder})
     began_at = datetime.now(UTC)
     todo = steps(chosen, repeat=repeat, events=events, data=data, only=only)
+    cut: StalledError | KeyboardInterrupt | None = None
     with servers(settings) as where, _progress(len(todo)) as (told, done):
         found = environment(where)
         runs: list[Run] = []
-        for one in make(Bench(settings, where), todo, told):
-            runs.append(one)
-            done()
-    return Result(
+        try:
+            for step, one in zip(todo, make(Bench(settings, where), todo, told), strict=True):
+                runs.append(one)
+                done(step)
+        except (StalledError, KeyboardInterrupt) as why:
+            cut = why
+    result = Result(
         name=f"{began_at:%Y%m%dT%H%M%SZ}",
         began_at=began_at,
-        ended_at=datetime.now(UTC),
+        ended_at=None if cut else datetime.now(UTC),
         environment=found,
         runs=[
             run
@@ -219,11 +233,14 @@ def _measured(
             for run in judged(scenario.criteria, [r for r in runs if r.scenario == scenario.name])
         ],
     )
+    return result, cut
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[Step, str, int], None], Callable[[], None]]]:
-    """Two bars: the runs, and the one that is under way."""
+def _progress(
+    total: int,
+) -> Iterator[tuple[Callable[[Step, str, int], None], Callable[[Step], None]]]:
+    """Two bars: the runs, and the one that is under way; in a log, a line for each run made."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     # Drawn seldom, and for nobody not at all: it takes its time from what is measured.
     with Progress(
@@ -240,4 +257,10 @@ def _progress(total: int) -> Iterator[tuple[Callable[[Step, str, int], None], Ca
             whole = step.spec.workload.events
             bars.update(current, description=f"{step}: {what}", completed=events, total=whole)
 
-        yield told, lambda: bars.advance(runs)
+        def done(step: Step) -> None:
+            bars.advance(runs)
+            if not err.is_terminal:
+                made = f"{bars.tasks[runs].completed:g} of {total} runs made"
+                err.print(f"{made}: {cell(str(step))}", highlight=False, soft_wrap=True)
+
+        yield told, done

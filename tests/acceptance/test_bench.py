@@ -3,6 +3,7 @@
 import gzip
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,35 @@ def test_events_of_a_file_are_measured_with_the_handlers_of_its_owner(tmp_path: 
     (run,) = json.loads(kept.read_text())["runs"]
     assert (run["sent"], run["variant"]) == (400, {"data": "traffic.ndjson.gz"})
     assert run["reliability"]["errors"] == 0
+
+
+def test_of_a_call_that_is_ended_early_the_runs_that_were_made_are_kept(tmp_path: Path) -> None:
+    """And the result says that it was not run to its end; nothing is left running."""
+    kept, where = tmp_path / "result.json", environment("", "", data_dir=tmp_path / "data")
+    command = [
+        "bench", "run", "throughput", "--events", "500", "--repeat", "100", "--out", str(kept),
+    ]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "workers", *command],
+        env={name: value for name, value in where.items() if name not in HERE},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert next(line for line in said if "runs made" in line) == (
+            "1 of 100 runs made: throughput 1\n"
+        )
+        process.terminate()
+        printed, last = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "all processes are stopped" in last
+    assert "not run to its end" in printed
+    result = json.loads(kept.read_text())
+    assert "ended_at" not in result
+    assert 1 <= len(result["runs"]) < 100
+    assert result["runs"][0]["events"] == 500
 
 
 def test_scenarios_are_listed_for_people_and_programs(tmp_path: Path) -> None:
