@@ -122,21 +122,27 @@ def run(
     try:
         with explained():
             result, cut = _measured(chosen, events, repeat, data, selection)
+            if result.runs:
+                _keep(result, target or RESULTS / f"{result.name}.json", as_json=as_json)
+            if cut is not None:
+                raise cut
     except (PlaceTakenError, FlightsMissingError, UnfitFileError) as error:
         fail(str(error), Exit.USAGE)
-    except KeyboardInterrupt as why:
-        _end(why)
-    if result.runs:
-        target = target or RESULTS / f"{result.name}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
-        tell(result, as_json=as_json)
-        if not as_json:
-            out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
-    if cut is not None:
-        _end(cut)
+    except StalledError as error:
+        fail(str(error), Exit.FAILED)
+    except KeyboardInterrupt:
+        err.print("ended; all processes are stopped", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
     if any(one.passed is False for one in result.runs):
         raise typer.Exit(Exit.FAILED)
+
+
+def _keep(result: Result, target: Path, *, as_json: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(result.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+    tell(result, as_json=as_json)
+    if not as_json:
+        out.print(f"written to {cell(target)}", highlight=False, soft_wrap=True)
 
 
 def _named(names: Sequence[str]) -> list[Scenario]:
@@ -162,14 +168,6 @@ def _selected(texts: Sequence[str], chosen: Sequence[Scenario]) -> Selection:
 
 def _interrupt() -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _end(why: StalledError | KeyboardInterrupt) -> NoReturn:
-    """End the command before it is done."""
-    if isinstance(why, StalledError):
-        fail(str(why), Exit.FAILED)
-    err.print("ended; all processes are stopped", highlight=False)
-    raise typer.Exit(INTERRUPTED)
 
 
 def _check(data: Path, chosen: Sequence[Scenario]) -> None:
@@ -202,7 +200,7 @@ def _measured(
     repeat: int,
     data: Path | None,
     only: Selection,
-) -> tuple[Result, StalledError | KeyboardInterrupt | None]:
+) -> tuple[Result, Exception | KeyboardInterrupt | None]:
     """What was measured, and what ended it before it was done, if anything did."""
     # Whose events these are, theirs are the handlers.
     handlers = [HANDLERS] if data is None else None
@@ -212,7 +210,7 @@ def _measured(
     settings = settings.model_copy(update={"data_dir": folder})
     began_at = datetime.now(UTC)
     todo = steps(chosen, repeat=repeat, events=events, data=data, only=only)
-    cut: StalledError | KeyboardInterrupt | None = None
+    cut: Exception | KeyboardInterrupt | None = None
     with servers(settings) as where, _progress(len(todo)) as (told, done):
         found = environment(where)
         runs: list[Run] = []
@@ -220,7 +218,7 @@ def _measured(
             for step, one in zip(todo, make(Bench(settings, where), todo, told), strict=True):
                 runs.append(one)
                 done(step)
-        except (StalledError, KeyboardInterrupt) as why:
+        except (Exception, KeyboardInterrupt) as why:  # noqa: BLE001 - raised when all is kept
             cut = why
     result = Result(
         name=f"{began_at:%Y%m%dT%H%M%SZ}",

@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from benchmarks.cli import register
+from benchmarks.cli import register, running
+from benchmarks.feeding import StalledError
+from benchmarks.places import PlaceTakenError
 from benchmarks.results import Run
 from benchmarks.scenarios import SCENARIOS, Labels
 from benchmarks.spec import Spec
@@ -203,3 +208,54 @@ def test_a_report_is_one_page_with_the_result_in_it(tmp_path: Path) -> None:
     refused = run("report", now, "--out", str(tmp_path / "nowhere" / "report.html"))
     assert refused.exit_code == 2
     assert "can't be written" in refused.output
+
+
+@pytest.fixture
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the runner start nothing, and put back what it does to its process."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(running, "servers", nullcontext)
+    monkeypatch.setattr(running, "claim_folder", lambda _folder, **_: None)
+    monkeypatch.setattr(running, "environment", lambda _where: result().environment)
+    monkeypatch.setattr(running.logs, "configure", lambda _level, **_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("no_servers")
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StalledError("nothing moves"), 1), (PlaceTakenError("another one is at it"), 2)],
+    ids=["stalled", "place taken"],
+)
+def test_of_a_call_that_fails_the_runs_that_were_made_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    """It fails as it would have, and says what it has kept."""
+
+    def failing(*_: object) -> Iterator[Run]:
+        yield one_run(1000.0, scenario="throughput", variant={}, repeat=1, workers=2)
+        raise error
+
+    monkeypatch.setattr(running, "make", failing)
+    path = tmp_path / "kept.json"
+    done = run("run", "throughput", "--out", str(path))
+    assert done.exit_code == status
+    assert str(error) in done.output
+    assert "not run to its end" in done.output
+    assert len(json.loads(path.read_text())["runs"]) == 1
+
+
+@pytest.mark.usefixtures("no_servers")
+def test_of_a_call_that_fails_before_its_first_run_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty result would be taken for one."""
+
+    def failing(*_: object) -> Iterator[Run]:
+        raise StalledError("nothing moves")
+
+    monkeypatch.setattr(running, "make", failing)
+    path = tmp_path / "kept.json"
+    assert run("run", "throughput", "--out", str(path)).exit_code == 1
+    assert not path.exists()
