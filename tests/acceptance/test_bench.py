@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.workload import SYNTHETIC, Workload, in_order
 from tests.processes import ended, environment
+from workers.embedded import EmbeddedMongo, EmbeddedRedis
 
 pytestmark = pytest.mark.uncounted
 
@@ -73,7 +74,7 @@ def test_events_of_a_file_are_measured_with_the_handlers_of_its_owner(tmp_path: 
 
 
 def test_of_a_call_that_is_ended_early_the_runs_that_were_made_are_kept(tmp_path: Path) -> None:
-    """And the result says that it was not run to its end; nothing is left running."""
+    """And the result says that it was not run to its end; no server is left running."""
     kept, where = tmp_path / "result.json", environment("", "", data_dir=tmp_path / "data")
     command = [
         "bench", "run", "throughput", "--events", "500", "--repeat", "100", "--out", str(kept),
@@ -99,6 +100,8 @@ def test_of_a_call_that_is_ended_early_the_runs_that_were_made_are_kept(tmp_path
     assert "ended_at" not in result
     assert 1 <= len(result["runs"]) < 100
     assert result["runs"][0]["events"] == 500
+    left = tmp_path / "data" / "bench"
+    assert [kind.running_pid(left) for kind in (EmbeddedMongo, EmbeddedRedis)] == [None, None]
 
 
 def test_scenarios_are_listed_for_people_and_programs(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Which runs are made in which order, what counts as a pass, and what is told of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from benchmarks import product
 from benchmarks.criteria import judged, label, nothing_lost, ratios
 from benchmarks.measuring.cost import difference
 from benchmarks.measuring.latency import percentiles_of
@@ -14,6 +17,7 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.selecting import Selection, UnfitSelectionError
 from benchmarks.spec import Spec
 from benchmarks.summary import lines, misses
+from benchmarks.workload import Workload
 from tests.made_up_results import result, run
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -252,3 +256,34 @@ def test_a_result_is_read_back_as_it_was_kept() -> None:
     assert Result.model_validate_json(kept) == found
     with pytest.raises(ValidationError):
         Result.model_validate_json(kept.replace('"name":', '"nickname":"x","name":'))
+
+
+def test_what_disorder_costs_is_held_against_events_that_are_submitted_alike() -> None:
+    """Else what windows give would be taken for a cost of lateness."""
+    specs = [spec for _, spec in BY_NAME["disorder"].variants(1_000)]
+    assert specs[0].workload.late == 0 < specs[1].workload.late
+    assert {spec.by_batch for spec in specs} == {True}
+
+
+@pytest.mark.parametrize(("by_batch", "at_once"), [(True, 500), (False, None)])
+def test_a_run_is_submitted_as_its_spec_says(
+    monkeypatch: pytest.MonkeyPatch, *, by_batch: bool, at_once: int | None
+) -> None:
+    """A batch at a time, or as many as the dispatcher cuts from."""
+
+    class _FedError(Exception):
+        pass
+
+    given: dict[str, Any] = {}
+
+    def feed(_app: object, _events: object, **how: Any) -> None:
+        given.update(how)
+        raise _FedError
+
+    monkeypatch.setattr(product, "feed", feed)
+    app: Any = SimpleNamespace(settings=SimpleNamespace(batch_size=500))
+    nobody: Any = SimpleNamespace(tend=None)
+    spec = Spec(workload=Workload(source="synthetic", events=1), by_batch=by_batch)
+    with pytest.raises(_FedError):
+        product._bulk(app, spec, nobody, lambda _what, _events: None)  # noqa: SLF001 - its feeding alone
+    assert given["at_once"] == at_once

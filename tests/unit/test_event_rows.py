@@ -90,3 +90,15 @@ def test_a_large_payload_that_is_stored_no_longer_is_told_when_it_is_looked_at()
     assert record.event.occurred_at == NOON
     with pytest.raises(PayloadExpired, match="one@acme/desk"):
         record.event.payload  # noqa: B018 - looking at it reads it
+
+
+def test_a_record_that_is_read_anew_differs_in_nothing_but_an_unread_payload() -> None:
+    """What was seen of the event's copies and of its undoing stays with it, field by field."""
+    note = Voided(NOON, "ann", "twice", ["row"])
+    before = read_back(event_at(NOON), NOON, note)._replace(copies=3, conflicts=1)
+    assert before.event.payload == {"by": "kim"}
+    after = with_payloads({"key": before}, nothing_apart)["key"]
+    assert after._replace(event=before.event) == before
+    assert (after.copies, after.conflicts, after.voided) == (3, 1, note)
+    assert "payload" not in after.event.__dict__
+    assert after.event.model_fields_set == set(Event.model_fields)
